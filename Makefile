@@ -1,0 +1,44 @@
+# Everything sets itself up: `make run` and `make test` need Python >= 3.11 with venv, and make.
+VENV   := .venv
+BIN    := $(VENV)/bin
+STAMP  := $(VENV)/.installed
+PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3; do \
+	if "$$p" -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1; then echo "$$p"; break; fi; done)
+TESTS  ?= tests
+
+.PHONY: run test lint screenshots bench lock clean
+.DEFAULT_GOAL := run
+
+run: $(STAMP)
+	@if [ -t 0 ] && [ -t 1 ]; then exec $(BIN)/exptui --workspace experiments; \
+	else echo "No terminal here, so no cockpit: running the headless tour instead."; exec $(BIN)/python tools/tour.py; fi
+
+test: lint
+	$(BIN)/python -m pytest -n 2 --dist worksteal $(TESTS)
+
+lint: $(STAMP)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+screenshots: $(STAMP)
+	$(BIN)/python tools/screenshots.py
+
+bench: $(STAMP)
+	$(BIN)/python benchmarks/bench.py
+
+# Refreshes the locked versions; names no index.
+lock:
+	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --all-extras \
+		--quiet pyproject.toml -o requirements.txt
+
+$(STAMP): requirements.txt pyproject.toml
+	@test -n "$(PYTHON)" || { echo "exptui needs Python 3.11 or newer with its venv module (python3-venv on Debian)." >&2; exit 1; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@echo "Setting up $(VENV) (once)…"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.txt
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
+
+clean:
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache

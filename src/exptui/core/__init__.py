@@ -1,0 +1,1 @@
+"""Everything exptui can do, without a screen: imports neither textual nor rich, and prints nothing."""

@@ -1,0 +1,260 @@
+"""The one module that publishes files: atomic replacement, durable renames, digests, locks.
+
+A published file is either the old one or the new one, whole, after a crash at any point:
+temporary file in the same directory → write → fsync → rename → fsync of the directory.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import hashlib
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self, TypeVar
+
+import msgspec
+
+from exptui.core.errors import Cancelled, CorruptError, StorageError
+
+BLOCK = 1 << 20
+PARTIAL = ".partial"
+
+T = TypeVar("T")
+
+Progress = Callable[[int, int], None]
+"""Called with (done, total), in the unit the operation works in: bytes or cycles."""
+
+
+@contextlib.contextmanager
+def storage_errors(what: str) -> Iterator[None]:
+    """Turn an OSError into a StorageError that says what was being done and what to do next.
+
+    Raises:
+        StorageError: for every OSError raised inside.
+    """
+    try:
+        yield
+    except OSError as error:
+        where = f" {error.filename}" if error.filename else ""
+        raise StorageError(f"cannot {what}:{where} {error.strerror or error}", _hint(error)) from error
+
+
+def _hint(error: OSError) -> str:
+    match error.errno:
+        case errno.ENOSPC | errno.EDQUOT:
+            return (
+                "Free some space on that disk (archived runs can be removed from results/), then try again."
+            )
+        case errno.EACCES | errno.EPERM | errno.EROFS:
+            return "Check who owns that directory and whether you may write there (ls -ld)."
+        case errno.ENOENT:
+            return "Something removed it meanwhile; list again and retry."
+        case _:
+            return ""
+
+
+def fsync_dir(path: Path) -> None:
+    """Make the names in a directory durable. File systems that cannot (EINVAL) are left as they are."""
+    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(fd)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):
+            raise
+    finally:
+        os.close(fd)
+
+
+def write_atomic(path: Path, data: bytes, *, mode: int = 0o666) -> None:
+    """Replace `path` by `data`: all of it or nothing, durable on return. `mode` is subject to the umask.
+
+    Raises:
+        OSError: nothing was replaced and no temporary file is left.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}{PARTIAL}")
+    fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, mode)
+    try:
+        try:
+            write_all(fd, data)
+            os.fsync(fd)
+        finally:
+            os.close(fd)
+        publish(temporary, path)
+    except BaseException:
+        with contextlib.suppress(FileNotFoundError):
+            temporary.unlink()
+        raise
+
+
+def write_all(fd: int, data: bytes) -> None:
+    """Write every byte, however often the kernel takes less."""
+    view = memoryview(data)
+    while view:
+        view = view[os.write(fd, view) :]
+
+
+def publish(temporary: Path, path: Path) -> None:
+    """Rename a file that was already fsynced to its final name, durably."""
+    temporary.rename(path)
+    fsync_dir(path.parent)
+
+
+def append_durable(path: Path, data: bytes) -> None:
+    """Append in one write, fsynced; a new file's name is made durable too."""
+    existed = path.exists()
+    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o666)
+    try:
+        write_all(fd, data)
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+    if not existed:
+        fsync_dir(path.parent)
+
+
+def sha256_bytes(data: bytes) -> str:
+    """Lower-case hexadecimal SHA-256."""
+    return hashlib.sha256(data).hexdigest()
+
+
+def sha256_file(path: Path, on_bytes: Callable[[int], None] | None = None) -> tuple[str, int]:
+    """SHA-256 in hexadecimal and the size in bytes of a regular file; `on_bytes` gets each block's length."""
+    digest, size = hashlib.sha256(), 0
+    with path.open("rb", buffering=0) as file:
+        while block := file.read(BLOCK):
+            digest.update(block)
+            size += len(block)
+            if on_bytes is not None:
+                on_bytes(len(block))
+    return digest.hexdigest(), size
+
+
+def canonical_json(value: object) -> bytes:
+    """JSON with sorted keys, no spaces and a final newline: equal values give equal bytes."""
+    return msgspec.json.encode(msgspec.to_builtins(value), order="sorted") + b"\n"
+
+
+def pretty_json(value: object) -> bytes:
+    """JSON for a file that people open: sorted keys, two spaces, a final newline."""
+    return msgspec.json.format(msgspec.json.encode(value, order="sorted"), indent=2) + b"\n"
+
+
+def read_json(path: Path, kind: type[T]) -> T:
+    """Decode a JSON file into a msgspec type.
+
+    Raises:
+        CorruptError: the bytes are not JSON of that shape; the message names the file and the place.
+        OSError: the file cannot be read.
+    """
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=kind)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise CorruptError(
+            f"{path}: {error}", "The file is damaged or was written by something else."
+        ) from error
+
+
+def free_bytes(path: Path) -> int:
+    """Bytes an ordinary user can still write on the file system of `path`."""
+    return shutil.disk_usage(path).free
+
+
+class Cancel:
+    """A flag that a long operation looks at between blocks; set from any thread."""
+
+    def __init__(self) -> None:
+        self._asked = False
+
+    def ask(self) -> None:
+        """Ask the operation to stop at its next block."""
+        self._asked = True
+
+    def check(self) -> None:
+        """Raises Cancelled when somebody asked."""
+        if self._asked:
+            raise Cancelled("cancelled", "Nothing was changed.")
+
+
+@dataclass(frozen=True, slots=True)
+class LockId:
+    """Which file a lock is: survives a rename or a re-creation of the path, as a different lock."""
+
+    path: str
+    device: int
+    inode: int
+
+
+class Lock:
+    """An flock held through an open descriptor; shared with every process that inherits it."""
+
+    def __init__(self, fd: int, path: Path) -> None:
+        self.fd = fd
+        self.path = path
+
+    @classmethod
+    def take(cls, path: Path, *, wait: bool = True) -> Lock | None:
+        """Take the exclusive lock, creating the file; None when `wait` is off and it is held.
+
+        The file taken is the one the path names on return, also when somebody removed it meanwhile.
+        """
+        while True:
+            fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            try:
+                fcntl.flock(fd, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+                if _same_file(fd, path):
+                    return cls(fd, path)
+            except BlockingIOError:
+                os.close(fd)
+                return None
+            except BaseException:
+                os.close(fd)
+                raise
+            os.close(fd)
+
+    def identity(self) -> LockId:
+        """Path, device and inode, for whoever wants to ask later whether it is still held."""
+        stat = os.fstat(self.fd)
+        return LockId(str(self.path), stat.st_dev, stat.st_ino)
+
+    def release(self) -> None:
+        """Close our descriptor; the lock is free once no other process holds a copy."""
+        if self.fd >= 0:
+            os.close(self.fd)
+            self.fd = -1
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.release()
+
+
+def _same_file(fd: int, path: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(fd), path.stat())
+    except FileNotFoundError:
+        return False
+
+
+def is_held(lock: LockId) -> bool:
+    """Whether some process holds that very lock. Never takes it exclusively, so two readers do not meet."""
+    try:
+        fd = os.open(lock.path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+    except FileNotFoundError:
+        return False
+    try:
+        stat = os.fstat(fd)
+        if (stat.st_dev, stat.st_ino) != (lock.device, lock.inode):
+            return False
+        try:
+            fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        return False
+    finally:
+        os.close(fd)
