@@ -1,0 +1,207 @@
+"""The command line: arguments, and the one place where an error becomes stderr and an exit code."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import traceback
+from collections.abc import Sequence
+from pathlib import Path
+
+import msgspec
+
+from exptui import __version__
+from exptui.core.errors import ExptuiError, UsageError
+from exptui.core.monitor.logs import LogTail
+from exptui.core.monitor.text import clean, clean_line
+from exptui.core.runs.run import RunState
+from exptui.core.workspace import RunView, Workspace
+
+OK, USAGE, FAILED, UNKNOWN, INTERNAL = 0, 2, 3, 5, 70
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code (contract §7). Never raises for an expected failure."""
+    arguments = parser().parse_args(argv)
+    try:
+        return int(arguments.command(arguments))
+    except ExptuiError as error:
+        print(f"exptui: {clean(error.message)}", file=sys.stderr)
+        if error.hint:
+            print(f"  → {clean(error.hint)}", file=sys.stderr)
+        return USAGE if isinstance(error, UsageError) else FAILED
+    except KeyboardInterrupt:
+        print("\nexptui: interrupted; runs go on (exptui ls).", file=sys.stderr)
+        return UNKNOWN
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return OK
+    except Exception:  # noqa: BLE001  the boundary: an internal error is 70, never a verdict
+        print("exptui: internal error, please report:", file=sys.stderr)
+        print("\n".join(clean(line) for line in traceback.format_exc().splitlines()), file=sys.stderr)
+        return INTERNAL
+
+
+def parser() -> argparse.ArgumentParser:
+    """All commands with their help."""
+    top = argparse.ArgumentParser(
+        prog="exptui", description="Run, watch and keep machine-learning experiments."
+    )
+    top.add_argument("--version", action="version", version=f"exptui {__version__}")
+    top.add_argument("--workspace", metavar="DIR", help="the experiments/ folder (default: found upward)")
+    commands = top.add_subparsers(required=True, metavar="COMMAND")
+
+    def command(name: str, what: str) -> argparse.ArgumentParser:
+        added = commands.add_parser(name, help=what, description=what)
+        added.set_defaults(command=globals()[f"_{name}"])
+        return added
+
+    command("init", "make a workspace (experiments/) in the current directory")
+    run = command("run", "start a run of each config; it goes on without this terminal")
+    run.add_argument("configs", nargs="+", metavar="CONFIG")
+    run.add_argument("--wait", action="store_true", help="wait for the end; exit 3 unless every run FINISHED")
+    run.add_argument("--follow", action="store_true", help="print the logs meanwhile (implies --wait)")
+    stop = command("stop", "end a run and every process of it")
+    stop.add_argument("run", metavar="RUN")
+    listing = command("ls", "list configs or runs")
+    listing.add_argument("what", nargs="?", choices=["runs", "configs"], default="runs")
+    show = command("show", "everything known of one run")
+    show.add_argument("run", metavar="RUN", help="a run id, or a config's name for its newest run")
+    for added in (listing, show):
+        added.add_argument("--json", action="store_true", help="machine-readable")
+    logs = command("logs", "the end of a run's log")
+    logs.add_argument("run", metavar="RUN")
+    logs.add_argument("-f", "--follow", action="store_true", help="go on until the run ends")
+    logs.add_argument("-n", type=int, default=50, metavar="LINES", help="how many lines (default 50)")
+    return top
+
+
+def _workspace(arguments: argparse.Namespace) -> Workspace:
+    return Workspace.find(arguments.workspace)
+
+
+def _init(_: argparse.Namespace) -> int:
+    made = Workspace.init(Path.cwd())
+    print(f"{clean(str(made.root))} is ready. Next: exptui run first --follow")
+    return OK
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    workspace = _workspace(arguments)
+    started = [workspace.run(name).name for name in arguments.configs]
+    for run_id in started:
+        print(clean(run_id), flush=True)
+    if not (arguments.wait or arguments.follow):
+        return OK
+    ends = [_follow(workspace, run_id, 10**9 if arguments.follow else 0) for run_id in started]
+    return OK if all(view.state is RunState.FINISHED for view in ends) else FAILED
+
+
+def _follow(workspace: Workspace, run_id: str, lines: int) -> RunView:
+    """Print the last lines of a log and what is appended until the run ends; with 0 lines only wait."""
+    tail = LogTail(workspace.results / run_id / "trainer.log", lines)
+    for view in workspace.wait(run_id):  # noqa: B007  the last one is what counts
+        for line in tail.read() if lines else ():
+            print(clean_line(line), flush=True)
+    for line in tail.rest() if lines else ():
+        print(clean_line(line))
+    print(f"{clean(run_id)}  {_outcome(view)}", file=sys.stderr)
+    return view
+
+
+def _stop(arguments: argparse.Namespace) -> int:
+    view = _workspace(arguments).stop(arguments.run)
+    print(f"{clean(view.run_id)}  {_outcome(view)}")
+    return OK
+
+
+def _outcome(view: RunView) -> str:
+    """State, and what is known of the end: exit code, signal, error, left-over processes."""
+    words = [str(view.state)]
+    if view.problem:
+        words.append(clean(view.problem))
+    if view.record and (end := view.record.exit):
+        words += [f"exit code {end.code}"] if end.code else []
+        words += [f"signal {end.signal}"] if end.signal else []
+        words += [clean(end.error)] if end.error else []
+    if view.leftovers:
+        words.append("left-over processes")
+    return "  ".join(words)
+
+
+def _facts(view: RunView) -> dict[str, object]:
+    return {
+        "run_id": view.run_id,
+        "path": str(view.path),
+        "state": view.state.value,
+        "problem": view.problem,
+        "leftovers": view.leftovers,
+        "record": msgspec.to_builtins(view.record),
+    }
+
+
+def _ls(arguments: argparse.Namespace) -> int:
+    workspace = _workspace(arguments)
+    if arguments.what == "configs":
+        stems = [path.stem for path in workspace.list_configs()]
+        _print_json(stems) if arguments.json else [print(clean(stem)) for stem in stems]
+        return OK
+    views = workspace.list_runs()
+    if arguments.json:
+        _print_json([_facts(view) for view in views])
+    elif not views:
+        print("no runs yet; start one with: exptui run CONFIG   (exptui ls configs shows which there are)")
+    else:
+        width = max(len(view.run_id) for view in views)
+        for view in views:
+            print(f"{clean(view.run_id):{width}}  {_outcome(view)}")
+    return OK
+
+
+def _show(arguments: argparse.Namespace) -> int:
+    view = _workspace(arguments).show(arguments.run)
+    if arguments.json:
+        _print_json(_facts(view))
+        return OK
+    print(f"{clean(view.run_id)}  {_outcome(view)}")
+    if record := view.record:
+        for name in (
+            "config_name",
+            "config_sha256",
+            "queued_at",
+            "started_at",
+            "ended_at",
+            "user",
+            "host",
+            "attempts",
+        ):
+            print(f"  {name:14} {clean(str(getattr(record, name)))}")
+        print(f"  {'command':14} {clean(' '.join(record.recipe.argv))}")
+        if record.code_changed:
+            print("  the code changed while it was running")
+    else:
+        print("  not started by exptui: how it ran is unknown")
+    for path in sorted(p for p in view.path.rglob("*") if p.is_file()):
+        print(f"  {path.stat().st_size:>14,} {clean(str(path.relative_to(view.path)))}")
+    return OK
+
+
+def _logs(arguments: argparse.Namespace) -> int:
+    workspace = _workspace(arguments)
+    view = workspace.show(arguments.run)
+    if arguments.follow:
+        _follow(workspace, view.run_id, arguments.n)
+        return OK
+    tail = LogTail(view.path / "trainer.log", arguments.n)
+    for line in (*tail.read(), *tail.rest()):
+        print(clean_line(line))
+    return OK
+
+
+def _print_json(value: object) -> None:
+    print(msgspec.json.format(msgspec.json.encode(value), indent=2).decode())
+
+
+if __name__ == "__main__":
+    sys.exit(main())

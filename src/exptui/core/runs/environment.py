@@ -1,0 +1,157 @@
+"""The clean environment, built from empty, and the fingerprint of what a run met."""
+
+from __future__ import annotations
+
+import os
+import platform
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+from exptui.core.errors import RunError
+from exptui.core.files import canonical_json, sha256_bytes, sha256_file
+from exptui.core.runs.run import Recipe
+
+THREADS = ("OMP", "OPENBLAS", "MKL", "NUMEXPR", "RAYON")
+FIXED = {
+    "LANG": "C.UTF-8",
+    "LC_ALL": "C.UTF-8",
+    "TZ": "UTC",
+    "TERM": "dumb",
+    "SOURCE_DATE_EPOCH": "0",
+    "PYTHONHASHSEED": "0",
+    "PYTHONNOUSERSITE": "1",
+    "PYTHONDONTWRITEBYTECODE": "1",
+    "PYTHONUTF8": "1",
+    "PYTHONUNBUFFERED": "1",
+    "CUBLAS_WORKSPACE_CONFIG": ":4096:8",
+    "CUDA_DEVICE_ORDER": "PCI_BUS_ID",
+}
+PRESETS: dict[str, dict[str, str]] = {
+    "cargo": {"CARGO_HOME": "~/.cargo", "RUSTUP_HOME": "~/.rustup"},
+    "venv": {"VIRTUAL_ENV": ""},
+    "conda": {"CONDA_PREFIX": "", "CONDA_DEFAULT_ENV": ""},
+    "cuda-module": {"CUDA_HOME": "", "LD_LIBRARY_PATH": ""},
+    "hf-cache": {"HF_HOME": "~/.cache/huggingface"},
+}
+
+
+def resolve(program: str, project: Path, user: Mapping[str, str]) -> Path:
+    """Where a command's first word is: a path, the project's own `.venv`, then the user's PATH.
+
+    The bundled trainer is also found beside exptui itself; nothing else is, so `python` is the user's.
+
+    Raises:
+        RunError: there is no such program.
+    """
+    if "/" in program:
+        path = project / Path(program).expanduser()
+        if os.access(path, os.X_OK) and path.is_file():
+            return path.absolute()
+    else:
+        own = Path(sys.prefix).resolve() / "bin"
+        places = [
+            project / ".venv/bin",
+            *(Path(p) for p in user.get("PATH", os.defpath).split(os.pathsep) if p),
+        ]
+        usable = [p for p in places if p.resolve() != own or p == project / ".venv/bin"]
+        if program == "tiny-agent-trainer":
+            usable.append(own)
+        if found := shutil.which(program, path=os.pathsep.join(map(str, usable))):
+            return Path(found).absolute()
+    raise RunError(
+        f"the trainer's program {program!r} does not exist or cannot be executed",
+        "Check [trainer] command in exptui.toml, or install the program so that it is on your PATH.",
+    )
+
+
+def build(recipe: Recipe, scratch: Path, user: Mapping[str, str], extra: Mapping[str, str]) -> dict[str, str]:
+    """The whole environment of a run; nothing of the caller's comes in but what the recipe names."""
+    path = f"{Path(recipe.argv[0]).parent}:/usr/local/bin:/usr/bin:/bin"
+    home = {"PATH": path, "HOME": str(scratch), "TMPDIR": str(scratch), "XDG_CACHE_HOME": str(scratch)}
+    threads = {f"{name}_NUM_THREADS": str(recipe.threads) for name in THREADS}
+    env = {**home, **FIXED, **threads, "CUDA_VISIBLE_DEVICES": user.get("CUDA_VISIBLE_DEVICES", "")}
+    for name, default in PRESETS.get(recipe.preset, {}).items():
+        if value := user.get(name) or (default and str(Path(default).expanduser())):
+            env[name] = str(Path(value).absolute()) if default else value
+    env |= {name: user[name] for name in (*recipe.passed, *recipe.secret) if name in user}
+    return {**env, **recipe.set, **extra}
+
+
+def code_digest(code: tuple[str, ...], project: Path) -> dict[str, str]:
+    """Relative path → SHA-256 of every file that counts as "the code".
+
+    Raises:
+        RunError: a declared path is not there.
+    """
+    digests: dict[str, str] = {}
+    for entry in code:
+        top = project / entry
+        if not top.exists():
+            raise RunError(f"the code {entry!r} does not exist", "Mend [trainer] code in exptui.toml.")
+        found = sorted(p for p in top.rglob("*") if p.is_file()) if top.is_dir() else [top]
+        for path in found:
+            if "__pycache__" not in path.parts:
+                digests[str(path.relative_to(top.parent))] = sha256_file(path)[0]
+    return digests
+
+
+def fingerprint(recipe: Recipe, project: Path) -> dict[str, object]:
+    """Code, program, packages and machine, as they are when the trainer starts; no scratch paths."""
+    code = code_digest(recipe.code, project)
+    return {
+        "code": code,
+        "code_digest": sha256_bytes(canonical_json(code)) if code else None,
+        "program": sha256_file(Path(recipe.argv[0]))[0],
+        "packages": packages(Path(recipe.argv[0])),
+        "cpu": _cpu(),
+        "machine": platform.machine(),
+        "kernel": platform.release(),
+        "libc": " ".join(platform.libc_ver()),
+        "threads": recipe.threads,
+        "git": _git(project),
+    }
+
+
+def packages(program: Path) -> dict[str, str]:
+    """Name → version of what is installed in the Python environment a program belongs to."""
+    prefixes = [program.parent.parent]
+    head = program.open("rb").readline(512)
+    if match := re.match(rb"#!\s*(\S+/python\S*)", head):
+        prefixes.append(Path(os.fsdecode(match[1])).parent.parent)
+    names = (d.name for prefix in prefixes for d in prefix.glob("lib/python3.*/site-packages/*.dist-info"))
+    return dict(sorted(name.removesuffix(".dist-info").rpartition("-")[::2] for name in names))
+
+
+def _cpu() -> dict[str, str]:
+    try:
+        text = Path("/proc/cpuinfo").read_text()
+    except OSError:
+        return {"model": platform.processor()}
+    found = dict(re.findall(r"^(model name|flags|Features)\s*:\s*(.*)$", text, re.MULTILINE))
+    return {"model": found.get("model name", ""), "flags": found.get("flags", found.get("Features", ""))}
+
+
+def _git(project: Path) -> dict[str, object] | None:
+    """Commit and whether the tree differs from it; None where there is no repository."""
+    env = {**os.environ, "GIT_OPTIONAL_LOCKS": "0"}
+
+    def ask(*words: str) -> str | None:
+        try:
+            done = subprocess.run(
+                ["git", "-C", str(project), *words],
+                env=env,
+                capture_output=True,
+                text=True,
+                timeout=20,
+                check=False,
+            )
+        except (OSError, subprocess.TimeoutExpired):
+            return None
+        return done.stdout.strip() if done.returncode == 0 else None
+
+    commit = ask("rev-parse", "HEAD")
+    return {"commit": commit, "dirty": bool(ask("status", "--porcelain"))} if commit else None

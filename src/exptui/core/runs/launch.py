@@ -1,0 +1,173 @@
+"""Claim a result directory, freeze the recipe, and hand the run to a supervisor of its own."""
+
+from __future__ import annotations
+
+import getpass
+import os
+import re
+import shutil
+import socket
+import subprocess
+import sys
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from msgspec import structs
+
+from exptui.core.configs.config import Config
+from exptui.core.errors import RunError, UsageError
+from exptui.core.files import Lock, fsync_dir, storage_errors, write_atomic
+from exptui.core.runs import environment, queue, run
+from exptui.core.runs.run import Phase, Recipe, RunRecord
+from exptui.core.settings import Settings, TrainerSettings
+
+PLACEHOLDER = re.compile(r"\{([^{}]*)\}")
+KNOWN = ("config", "output", "name", "run_id", "seed")
+
+
+@dataclass(frozen=True)
+class Places:
+    """Where a run happens: `project` is the workspace's parent, which relative paths start from."""
+
+    project: Path
+    results: Path
+
+
+def now() -> str:
+    """The current time, ISO 8601 in UTC, to the second."""
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def fill(words: tuple[str, ...], values: dict[str, str]) -> tuple[str, ...]:
+    """Replace the placeholders of a command.
+
+    Raises:
+        UsageError: an unknown placeholder, or one this config has no value for.
+    """
+
+    def one(match: re.Match[str]) -> str:
+        if match[1] not in values:
+            raise UsageError(
+                f"unknown placeholder {match[0]} in the trainer's command",
+                "There are: " + ", ".join(f"{{{name}}}" for name in values),
+            )
+        return values[match[1]]
+
+    return tuple(PLACEHOLDER.sub(one, word) for word in words)
+
+
+def freeze(
+    config: Config, trainer: TrainerSettings, settings: Settings, places: Places, directory: Path
+) -> Recipe:
+    """Everything that decides how this run is started, with the program resolved now.
+
+    Raises:
+        RunError, UsageError: no such program, code or placeholder; nothing was started.
+    """
+    values = {
+        "config": str(directory / "config.toml"),
+        "output": str(directory),
+        "name": config.stem,
+        "run_id": directory.name,
+    }
+    if trainer.seed_key in config.flat:
+        values["seed"] = str(config.flat[trainer.seed_key])
+    if not trainer.command:
+        raise UsageError("the trainer's command is empty", "Set [trainer] command in exptui.toml.")
+    argv = fill(trainer.command, values)
+    program = environment.resolve(argv[0], places.project, os.environ)
+    environment.code_digest(trainer.code, places.project)
+    both = (settings.environment, trainer.environment)
+    return Recipe(
+        trainer=trainer.name,
+        command=trainer.command,
+        argv=(str(program), *argv[1:]),
+        cwd=str((places.project / fill((trainer.cwd,), values)[0]).resolve()),
+        resume=trainer.resume,
+        checkpoints=trainer.checkpoints,
+        code=trainer.code,
+        passed=tuple(name for policy in both for name in policy.passed),
+        set={key: value for policy in both for key, value in policy.set.items()},
+        secret=tuple(name for policy in both for name in policy.secret),
+        preset=trainer.environment.preset or settings.environment.preset,
+        threads=settings.queue.threads,
+        stop_grace=trainer.stop_grace,
+        observational=trainer.observational,
+        slots=settings.queue.slots,
+    )
+
+
+def claim(results: Path, stem: str) -> Path:
+    """Make the run's directory; `mkdir` decides between two launchers of the same second."""
+    base = f"{stem}_{datetime.now(UTC):%Y%m%dT%H%M%SZ}"
+    for number in range(1, 10_000):
+        directory = results / (base if number == 1 else f"{base}-{number}")
+        try:
+            directory.mkdir()
+        except FileExistsError:
+            continue
+        return directory
+    raise RunError(f"{results} already has 9,999 runs named {base}", "Wait a second and try again.")
+
+
+def launch(config: Config, settings: Settings, places: Places) -> Path:
+    """Queue a run of a config and return its directory; it starts as soon as a slot is free.
+
+    Raises:
+        RunError, UsageError, StorageError: nothing was started, and no directory is left.
+    """
+    trainer = settings.trainer_for(config.path.name)
+    with storage_errors("create the run's directory"):
+        places.results.mkdir(exist_ok=True)
+        directory = claim(places.results, config.stem)
+    try:
+        recipe = freeze(config, trainer, settings, places, directory)
+        with storage_errors("write the run's files"):
+            write_atomic(directory / "config.toml", config.data, mode=0o644)
+            record = RunRecord(
+                run_id=directory.name,
+                config_name=config.path.name,
+                config_sha256=config.sha256,
+                settings_digest=config.settings_digest,
+                user=getpass.getuser(),
+                host=socket.gethostname(),
+                queued_at=now(),
+                recipe=recipe,
+            )
+            start_supervisor(directory, record, places)
+    except BaseException:
+        shutil.rmtree(directory, ignore_errors=True)
+        raise
+    return directory
+
+
+def start_supervisor(directory: Path, record: RunRecord, places: Places) -> None:
+    """Write the queued record and start the detached process that owns the run from now on.
+
+    The supervisor inherits its lock, so there is no moment at which a live run looks abandoned.
+    """
+    locks = queue.lock_directory(places.results)
+    with queue.decide(locks):
+        for stale in (locks / f"{record.run_id}{suffix}" for suffix in (queue.RUN, queue.SUPERVISOR)):
+            stale.unlink(missing_ok=True)
+        lock = Lock.take(locks / f"{record.run_id}{queue.SUPERVISOR}")
+        assert lock is not None  # a fresh file under the queue's lock
+    with lock:
+        run.write(
+            directory,
+            structs.replace(
+                record, phase=Phase.QUEUED, supervisor_lock=lock.identity(), run_lock=None, exit=None
+            ),
+        )
+        fsync_dir(directory.parent)
+        subprocess.Popen(
+            [sys.executable, "-P", "-m", "exptui.core.runs.supervisor", str(directory), str(places.project)],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            cwd="/",
+            pass_fds=[lock.fd],
+            start_new_session=True,
+            env={**os.environ, "EXPTUI_LOCK_FD": str(lock.fd)},
+        )

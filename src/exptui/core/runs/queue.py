@@ -1,0 +1,67 @@
+"""Slots without a daemon: every queued run has its own waiting supervisor, and one lock decides.
+
+The lock directory of a workspace holds `<run id>.supervisor` (held while it is supervised) and `<run id>.run`
+(inherited by the trainer's process tree). Everything is decided under `queue.lock`.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from exptui.core.errors import StorageError
+from exptui.core.files import Lock, LockId, is_held, sha256_bytes
+
+SUPERVISOR, RUN = ".supervisor", ".run"
+
+
+def lock_directory(results: Path) -> Path:
+    """The private directory for the locks of one results directory, on this host.
+
+    Raises:
+        StorageError: the directory belongs to somebody else or is open to others.
+    """
+    base = Path(f"/var/tmp/exptui-{os.getuid()}")  # noqa: S108  created 0700 and checked below
+    base.mkdir(mode=0o700, exist_ok=True)
+    stat = base.lstat()
+    if stat.st_uid != os.getuid() or stat.st_mode & 0o077 or not base.is_dir() or base.is_symlink():
+        raise StorageError(f"{base} is not a private directory of yours", "Remove it, or ask who made it.")
+    directory = base / sha256_bytes(os.fsencode(results.resolve()))[:16]
+    directory.mkdir(mode=0o700, exist_ok=True)
+    return directory
+
+
+def decide(directory: Path) -> Lock:
+    """Take the queue's lock; whoever holds it may look at the others and start or give up."""
+    lock = Lock.take(directory / "queue.lock")
+    assert lock is not None  # waited for
+    return lock
+
+
+def may_start(directory: Path, run_id: str, slots: int) -> bool:
+    """Whether this queued run is next and a slot is free; call it under `decide`."""
+    if sum(_held(path) for path in directory.glob(f"*{RUN}")) >= slots:
+        return False
+    for ticket in sorted(directory.glob(f"*{SUPERVISOR}"), key=_age):
+        name = ticket.name.removesuffix(SUPERVISOR)
+        if name == run_id:
+            return True
+        if not (directory / f"{name}{RUN}").exists() and _held(ticket):
+            return False
+    return True
+
+
+def _age(ticket: Path) -> int:
+    """When it was queued, in ns; 0 for one whose supervisor has just ended and removed it."""
+    try:
+        return ticket.stat().st_mtime_ns
+    except FileNotFoundError:
+        return 0
+
+
+def _held(path: Path) -> bool:
+    try:
+        stat = path.stat()
+    except FileNotFoundError:
+        return False
+    return is_held(LockId(str(path), stat.st_dev, stat.st_ino))

@@ -1,0 +1,208 @@
+"""The small process that owns one run: waits for a slot, starts the trainer, records how it ended.
+
+It is detached, and imports all it needs when it starts, so neither a hang-up nor an upgrade of exptui reaches it.
+The trainer writes straight into `trainer.log`; should this process be killed, the trainer works on.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import select
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import msgspec
+import psutil
+
+from exptui.core.errors import ExptuiError
+from exptui.core.files import Lock, LockId, pretty_json, write_atomic
+from exptui.core.runs import environment, queue, run
+from exptui.core.runs.launch import now
+from exptui.core.runs.run import Exit, Phase, Process
+
+PR_SET_CHILD_SUBREAPER = 36
+POLL = 0.25
+HEARTBEAT = 10.0
+
+
+def boot_id() -> str:
+    """The kernel's name for this boot, empty where it has none."""
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    except OSError:
+        return ""
+
+
+class Supervisor:
+    """One run, from queued to exited."""
+
+    def __init__(self, directory: Path, project: Path, lock_fd: int) -> None:
+        record = run.read(directory)
+        if record is None or record.supervisor_lock is None:
+            raise SystemExit(f"{directory} holds no queued run")
+        self.directory, self.project, self.record = directory, project, record
+        self.lock = Lock(lock_fd, Path(record.supervisor_lock.path))
+        self.locks = self.lock.path.parent
+        self.scratch = self.locks / f"{record.run_id}.scratch"
+        self.stop_requested = False
+        self.wake, wake_write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        signal.set_wakeup_fd(wake_write)
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._on_stop)
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
+        signal.signal(signal.SIGCHLD, lambda *_: None)
+        with contextlib.suppress(OSError, AttributeError):
+            ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+
+    def _on_stop(self, *_: object) -> None:
+        self.stop_requested = True
+
+    def _pause(self, seconds: float) -> None:
+        """Sleep until a signal arrives or the time is over."""
+        if select.select([self.wake], [], [], seconds)[0]:
+            with contextlib.suppress(BlockingIOError):
+                os.read(self.wake, 4096)
+
+    def _save(self, **changes: object) -> None:
+        self.record = msgspec.structs.replace(self.record, **changes)
+        run.write(self.directory, self.record)
+
+    def main(self) -> None:
+        """Run the whole life of the run; whatever happens, the record says how it ended."""
+        me = psutil.Process()
+        self._save(supervisor=Process(pid=me.pid, start_time=me.create_time(), boot_id=boot_id()))
+        end = Exit(error="the supervisor failed")
+        try:
+            lock = self._wait_for_slot()
+            end = self._train(lock) if lock else Exit(stop_requested=True)
+        except (ExptuiError, OSError) as error:
+            end = Exit(error=str(error))
+        finally:
+            shutil.rmtree(self.scratch, ignore_errors=True)
+            self._save(phase=Phase.EXITED, ended_at=now(), exit=end)
+            if not run.has_leftovers(self.record):
+                (self.locks / f"{self.record.run_id}{queue.RUN}").unlink(missing_ok=True)
+            self.lock.path.unlink(missing_ok=True)
+
+    def _wait_for_slot(self) -> Lock | None:
+        """The run's lock once it is this run's turn; None when a stop came first."""
+        while not self.stop_requested:
+            with queue.decide(self.locks):
+                if queue.may_start(self.locks, self.record.run_id, self.record.recipe.slots):
+                    return Lock.take(self.locks / f"{self.record.run_id}{queue.RUN}", wait=False)
+            self._pause(POLL)
+        return None
+
+    def _train(self, lock: Lock) -> Exit:
+        """Start the trainer, wait for it, and say how it ended."""
+        recipe = self.record.recipe
+        shutil.rmtree(self.scratch, ignore_errors=True)
+        self.scratch.mkdir(mode=0o700)
+        identity = lock.identity()
+        seen = environment.fingerprint(recipe, self.project)
+        self._save(phase=Phase.RUNNING, started_at=now(), run_lock=identity, fingerprint=seen)
+        extra = {
+            "EXPTUI_OUTPUT": str(self.directory),
+            "EXPTUI_CONFIG": str(self.directory / "config.toml"),
+            "EXPTUI_RUN_ID": self.record.run_id,
+        }
+        with (self.directory / "trainer.log").open("ab", buffering=0) as log:
+            trainer = subprocess.Popen(
+                recipe.argv,
+                cwd=recipe.cwd,
+                env=environment.build(recipe, self.scratch, os.environ, extra),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                pass_fds=[lock.fd],
+                umask=0o022,
+                process_group=0,
+                preexec_fn=default_signals,  # noqa: PLW1509  this process has one thread
+            )
+        lock.release()
+        code = self._watch(trainer, identity)
+        after = environment.code_digest(recipe.code, self.project)
+        self._save(code_changed=after != seen["code"])
+        return Exit(
+            code=code if code >= 0 else None,
+            signal=-code if code < 0 else None,
+            stop_requested=self.stop_requested,
+        )
+
+    def _watch(self, trainer: subprocess.Popen[bytes], lock: LockId) -> int:
+        """Wait for the trainer with a heartbeat; on a stop end its whole tree."""
+        beats, last = 0, float("-inf")
+        while (code := trainer.poll()) is None and not self.stop_requested:
+            if time.monotonic() - last >= HEARTBEAT:
+                last, beats = time.monotonic(), beats + 1
+                self._attempt({"heartbeat": beats, "pid": trainer.pid, "lock": lock.path})
+            self._pause(1.0)
+        if code is None:
+            self._end_tree(trainer)
+            code = trainer.wait()
+        self._attempt(
+            {"heartbeat": beats, "pid": trainer.pid, "code": code, "stop_requested": self.stop_requested}
+        )
+        return code
+
+    def _attempt(self, facts: dict[str, object]) -> None:
+        number = self.record.attempts
+        directory = self.directory / "attempts"
+        directory.mkdir(exist_ok=True)
+        write_atomic(directory / f"{number}.json", pretty_json({"attempt": number, "at": now(), **facts}))
+
+    def _end_tree(self, trainer: subprocess.Popen[bytes]) -> None:
+        """SIGTERM to every descendant, the grace, SIGKILL; a subreaper sees those that left their parents too."""
+        deadline = time.monotonic() + self.record.recipe.stop_grace
+        signalled: set[int] = set()
+        while (tree := _alive(trainer)) and time.monotonic() < deadline:
+            for process in tree:
+                if process.pid not in signalled:
+                    signalled.add(process.pid)
+                    with contextlib.suppress(psutil.NoSuchProcess):
+                        process.terminate()
+            self._pause(0.05)
+        while tree := _alive(trainer):
+            for process in tree:
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    process.kill()
+            self._pause(0.05)
+
+
+def _alive(trainer: subprocess.Popen[bytes]) -> list[psutil.Process]:
+    """Every living descendant; the dead ones are reaped on the way, the trainer by its own poll."""
+    trainer.poll()
+    living = []
+    for process in psutil.Process().children(recursive=True):
+        with contextlib.suppress(psutil.NoSuchProcess):
+            if process.status() != psutil.STATUS_ZOMBIE:
+                living.append(process)
+            elif process.pid != trainer.pid:
+                with contextlib.suppress(ChildProcessError):
+                    os.waitpid(process.pid, os.WNOHANG)
+    return living
+
+
+def default_signals() -> None:
+    """In the child, before exec: what nohup or a shell made us ignore must not be ignored by the trainer."""
+    for number in signal.valid_signals():
+        with contextlib.suppress(OSError, ValueError):
+            signal.signal(number, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_SETMASK, [])
+
+
+def main() -> None:
+    """Entry point: `python -P -m exptui.core.runs.supervisor DIRECTORY PROJECT`."""
+    fd = int(os.environ.pop("EXPTUI_LOCK_FD"))
+    os.set_inheritable(fd, False)  # noqa: FBT003  positional only
+    Supervisor(Path(sys.argv[1]), Path(sys.argv[2]), fd).main()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,105 @@
+"""`experiments/exptui.toml`: which trainer runs, in which environment, how many at once."""
+
+from __future__ import annotations
+
+import fnmatch
+import importlib.util
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import tomli
+
+from exptui.core.errors import ConfigError
+
+SECRET_WORDS = ("TOKEN", "SECRET", "PASSWORD", "KEY")
+
+
+class EnvironmentPolicy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What a run gets beyond the clean environment."""
+
+    passed: tuple[str, ...] = msgspec.field(default=(), name="pass")
+    set: dict[str, str] = {}
+    secret: tuple[str, ...] = ()
+    preset: str = ""
+
+
+class TrainerSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How a trainer is started; `configs` are file-name patterns it is chosen by."""
+
+    name: str = "default"
+    configs: tuple[str, ...] = ("*",)
+    command: tuple[str, ...] = ("tiny-agent-trainer", "--config", "{config}", "--output", "{output}")
+    resume: tuple[str, ...] = ("--resume", "{checkpoint}", "--until-epoch", "{epoch}")
+    checkpoints: str = "checkpoints/epoch_{epoch:04d}.ckpt"
+    code: tuple[str, ...] = ()
+    cwd: str = "."
+    seed_key: str = "engine.base_seed"
+    stop_grace: float = 10.0
+    observational: tuple[str, ...] = ()
+    environment: EnvironmentPolicy = EnvironmentPolicy()
+
+
+class Queue(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How many runs work at once."""
+
+    slots: int = 1
+    threads: int = 1
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The whole file; every part has a default."""
+
+    trainer: TrainerSettings = TrainerSettings()
+    trainers: tuple[TrainerSettings, ...] = ()
+    queue: Queue = Queue()
+    environment: EnvironmentPolicy = EnvironmentPolicy()
+
+    def trainer_for(self, config_name: str) -> TrainerSettings:
+        """The first of `[[trainers]]` whose patterns match the config's file name, else `[trainer]`."""
+        for trainer in self.trainers:
+            if any(fnmatch.fnmatchcase(config_name, pattern) for pattern in trainer.configs):
+                return trainer
+        return self.trainer
+
+
+def load(path: Path) -> Settings:
+    """Read the settings; a missing file means the defaults.
+
+    Raises:
+        ConfigError: not TOML, an unknown key, a wrong type, or a secret under `pass`.
+    """
+    values: dict[str, Any] = {}
+    try:
+        values = tomli.loads(path.read_bytes().decode())
+    except FileNotFoundError:
+        pass
+    except (OSError, UnicodeDecodeError, tomli.TOMLDecodeError) as error:
+        raise ConfigError(f"{path}: {error}", "Mend the settings file at that place.") from error
+    try:
+        settings = msgspec.convert(values, Settings, strict=True)
+    except msgspec.ValidationError as error:
+        raise ConfigError(
+            f"{path}: {error}", "See docs/architecture.md for the settings there are."
+        ) from error
+    for policy in (settings.environment, *(t.environment for t in (settings.trainer, *settings.trainers))):
+        _refuse_secrets(path, policy)
+    if "code" not in values.get("trainer", {}) and settings.trainer.command[:1] == ("tiny-agent-trainer",):
+        bundled = msgspec.structs.replace(settings.trainer, code=_bundled_code())
+        settings = msgspec.structs.replace(settings, trainer=bundled)
+    return settings
+
+
+def _refuse_secrets(path: Path, policy: EnvironmentPolicy) -> None:
+    for name in policy.passed:
+        if any(word in name.upper() for word in SECRET_WORDS):
+            raise ConfigError(
+                f"{path}: environment.pass names {name}, whose value would be recorded",
+                'Put it under environment.secret = ["…"]: passed, and recorded by name only.',
+            )
+
+
+def _bundled_code() -> tuple[str, ...]:
+    """Where the bundled trainer's source lies, found without importing it."""
+    spec = importlib.util.find_spec("tiny_agent_trainer")
+    return tuple(spec.submodule_search_locations or ()) if spec else ()

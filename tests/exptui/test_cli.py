@@ -1,0 +1,78 @@
+"""The command line as a user meets it: exit codes, hints, JSON, and nothing raw on the terminal."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from exptui import cli
+from exptui.core.workspace import Workspace
+from support import workspace
+
+
+def exptui(*words: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "exptui", *words], cwd=cwd, capture_output=True, text=True, timeout=60
+    )
+
+
+def test_init_run_ls_show_logs(tmp_path: Path) -> None:
+    assert exptui("init", cwd=tmp_path).returncode == 0
+    (tmp_path / "experiments/exptui.toml").write_text('[trainer]\ncommand = ["sh", "-c", "echo trained"]\n')
+    done = exptui("run", "first", "--follow", cwd=tmp_path)
+    assert (done.returncode, done.stdout.splitlines()[1:]) == (0, ["trained"])
+    (listed,) = json.loads(exptui("ls", "--json", cwd=tmp_path).stdout)
+    assert listed["state"] == "FINISHED"
+    assert listed["record"]["exit"]["code"] == 0
+    assert "FINISHED" in exptui("show", "first", cwd=tmp_path).stdout
+    assert exptui("logs", "first", cwd=tmp_path).stdout == "trained\n"
+
+
+def test_a_failed_run_is_3_and_bad_input_is_2_with_a_hint(tmp_path: Path) -> None:
+    workspace(tmp_path, "exit 1")
+    assert exptui("run", "a", "--wait", cwd=tmp_path).returncode == 3
+    refused = exptui("run", "nope", cwd=tmp_path)
+    assert refused.returncode == 2
+    assert "→" in refused.stderr
+    assert "Traceback" not in refused.stderr
+
+
+def test_an_internal_error_is_70(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    def broken(*_: object) -> Workspace:
+        raise ZeroDivisionError("\x1b]52;c;x\x07")
+
+    monkeypatch.setattr(Workspace, "find", broken)
+    assert cli.main(["ls"]) == 70
+    assert "\x1b" not in capsys.readouterr().err
+
+
+def test_hostile_text_never_reaches_the_terminal_raw(tmp_path: Path) -> None:
+    space = workspace(tmp_path, r"printf '\033]52;c;x\007[/x]\302\2332J\000\377\n'")
+    name = "by\x1b[2Jhand"
+    (space.results / name).mkdir(parents=True)
+    done = exptui("run", "a", "--follow", cwd=tmp_path)
+    for shown in (
+        done,
+        exptui("ls", cwd=tmp_path),
+        exptui("show", "a", cwd=tmp_path),
+        exptui("show", name, cwd=tmp_path),
+    ):
+        assert not any(
+            (c < "\x20" and c != "\n") or "\x7f" <= c < "\xa0" for c in shown.stdout + shown.stderr
+        )
+    assert "[/x]" in done.stdout
+
+
+def test_core_imports_neither_textual_nor_rich() -> None:
+    code = """
+import pkgutil, importlib, sys, exptui.core
+for module in pkgutil.walk_packages(exptui.core.__path__, "exptui.core."):
+    importlib.import_module(module.name)
+print(sorted({"textual", "rich", "tiny_agent_trainer"} & set(sys.modules)))
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert done.stdout == "[]\n"
