@@ -12,6 +12,7 @@ from pathlib import Path
 import msgspec
 
 from exptui import __version__
+from exptui.core.compare import report
 from exptui.core.errors import ExptuiError, UsageError
 from exptui.core.monitor.logs import LogTail
 from exptui.core.monitor.text import clean, clean_line
@@ -68,7 +69,11 @@ def parser() -> argparse.ArgumentParser:
     listing.add_argument("what", nargs="?", choices=["runs", "configs"], default="runs")
     show = command("show", "everything known of one run")
     show.add_argument("run", metavar="RUN", help="a run id, or a config's name for its newest run")
-    for added in (listing, show):
+    diff = command("diff", "what differs between two runs: config, fingerprint, metrics")
+    diff.add_argument("baseline", metavar="RUN")
+    diff.add_argument("candidate", metavar="RUN")
+    diff.add_argument("--markdown", action="store_true", help="also write results/comparisons/<…>.md")
+    for added in (listing, show, diff):
         added.add_argument("--json", action="store_true", help="machine-readable")
     logs = command("logs", "the end of a run's log")
     logs.add_argument("run", metavar="RUN")
@@ -196,6 +201,18 @@ def _logs(arguments: argparse.Namespace) -> int:
     tail = LogTail(view.path / "trainer.log", arguments.n)
     for line in (*tail.read(), *tail.rest()):
         print(clean_line(line))
+    return OK
+
+
+def _diff(arguments: argparse.Namespace) -> int:
+    workspace = _workspace(arguments)
+    comparison = workspace.compare(arguments.baseline, arguments.candidate)
+    if arguments.json:
+        _print_json(msgspec.to_builtins(comparison, enc_hook=repr))
+    else:
+        print(report.markdown(comparison), end="")
+    if arguments.markdown:
+        print(f"wrote {clean(str(workspace.write_comparison(comparison)))}", file=sys.stderr)
     return OK
 
 

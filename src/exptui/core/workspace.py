@@ -13,9 +13,11 @@ from pathlib import Path
 import msgspec
 import psutil
 
+from exptui.core.compare.report import Comparison, Side, compare, markdown
 from exptui.core.configs import config as configs
 from exptui.core.configs.config import Config
 from exptui.core.errors import ConfigError, CorruptError, RunError, UsageError
+from exptui.core.files import storage_errors, write_atomic
 from exptui.core.runs import launch, run
 from exptui.core.runs.run import RunRecord, RunState
 from exptui.core.settings import Settings
@@ -163,6 +165,21 @@ class Workspace:
             return RunView(path.name, path, RunState.EXTERNAL, None, f"run.json: {error.strerror}")
         leftovers = record is not None and record.phase is run.Phase.EXITED and run.has_leftovers(record)
         return RunView(path.name, path, state, record, "", leftovers)
+
+    def compare(self, baseline: str, candidate: str) -> Comparison:
+        """What differs between two runs, given as `show` takes them."""
+        views = [self.show(name) for name in (baseline, candidate)]
+        return compare(*(Side(view.run_id, view.path, view.record) for view in views))
+
+    def write_comparison(self, comparison: Comparison) -> Path:
+        """Write `results/comparisons/<baseline>_vs_<candidate>.md`, replacing an older one of the same two."""
+        directory = self.results / "comparisons"
+        with storage_errors("write the comparison"):
+            directory.mkdir(exist_ok=True)
+            path = directory / f"{comparison.baseline}_vs_{comparison.candidate}"[:240]
+            path = path.with_name(path.name + ".md")
+            write_atomic(path, markdown(comparison).encode())
+        return path
 
     def wait(self, run_id: str, poll: float = 0.1) -> Iterator[RunView]:
         """Look at a run until it is no longer live; the last view is how it ended."""

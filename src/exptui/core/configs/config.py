@@ -103,8 +103,17 @@ def load(path: Path) -> Config:
     Raises:
         ConfigError: missing, unreadable, or not TOML.
     """
+    return parse(path, read_bytes(path))
+
+
+def read_bytes(path: Path) -> bytes:
+    """The bytes of a config file.
+
+    Raises:
+        ConfigError: missing or unreadable.
+    """
     try:
-        return parse(path, path.read_bytes())
+        return path.read_bytes()
     except FileNotFoundError as error:
         raise ConfigError(f"no config {path}", "List what there is with: exptui ls configs") from error
     except OSError as error:

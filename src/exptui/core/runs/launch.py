@@ -22,8 +22,7 @@ from exptui.core.runs import environment, queue, run
 from exptui.core.runs.run import Phase, Recipe, RunRecord
 from exptui.core.settings import Settings, TrainerSettings
 
-PLACEHOLDER = re.compile(r"\{([^{}]*)\}")
-KNOWN = ("config", "output", "name", "run_id", "seed")
+PLACEHOLDER = re.compile(r"(?<!\$)\{([A-Za-z_]\w*)\}")  # not the ${X} of a shell, not a JSON object
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,90 @@
+"""The numbers of a run: series from `metrics.jsonl`, final values from `metrics.json`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+STEPS = ("step", "epoch", "cycle", "iteration", "global_step")
+
+
+@dataclass(frozen=True)
+class Metrics:
+    """What a run's files say: `series` maps a metric to {step: value}, `final` to one value."""
+
+    series: dict[str, dict[int, float]] = field(default_factory=dict)
+    final: dict[str, float] = field(default_factory=dict)
+    problems: tuple[str, ...] = ()
+
+
+def read(directory: Path) -> Metrics:
+    """Read both files, whichever are there. A line or file that cannot be read is named, the rest is given.
+
+    Where metrics.json is missing, the last value of each series is the final one. The last row of a step counts.
+    """
+    series: dict[str, dict[int, float]] = {}
+    problems: list[str] = []
+    for number, line in enumerate(_bytes(directory / "metrics.jsonl", problems).splitlines(keepends=True), 1):
+        row = _decode(line)
+        if row is not None:
+            _add(series, row, number)
+        elif line.endswith(b"\n"):  # a last line without its newline is still being written
+            problems.append(f"metrics.jsonl line {number} is not a JSON object")
+    final = {name: values[max(values)] for name, values in series.items()}
+    if data := _bytes(directory / "metrics.json", problems):
+        report = _decode(data)
+        if report is None:
+            problems.append("metrics.json is not a JSON object")
+        else:
+            final |= {
+                name: value for name, value in _numbers(report).items() if name not in (*STEPS, "epochs")
+            }
+    return Metrics(series, final, tuple(problems))
+
+
+def _bytes(path: Path, problems: list[str]) -> bytes:
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        return b""
+    except OSError as error:
+        problems.append(f"{path.name}: {error.strerror}")
+        return b""
+
+
+def _decode(data: bytes) -> dict[str, Any] | None:
+    """A JSON object; NaN and the infinities, which Python's own json writes, are understood too."""
+    try:
+        return msgspec.json.decode(data, type=dict[str, Any])
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        pass
+    import json
+
+    try:
+        value = json.loads(data)
+    except (ValueError, RecursionError):
+        return None
+    return value if isinstance(value, dict) else None
+
+
+def _add(series: dict[str, dict[int, float]], row: dict[str, Any], number: int) -> None:
+    numbers = _numbers(row)
+    name = next((name for name in STEPS if isinstance(row.get(name), int)), None)
+    step = row[name] if name else number
+    for key, value in numbers.items():
+        if key not in STEPS:
+            series.setdefault(key, {})[step] = value
+
+
+def _numbers(row: dict[str, Any], prefix: str = "") -> dict[str, float]:
+    """The numeric leaves, nested ones under dotted names; lists and booleans are not metrics."""
+    found: dict[str, float] = {}
+    for key, value in row.items():
+        if isinstance(value, dict):
+            found |= _numbers(value, f"{prefix}{key}.")
+        elif isinstance(value, int | float) and not isinstance(value, bool):
+            found[prefix + key] = float(value)
+    return found
