@@ -6,12 +6,11 @@ PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3; do \
 	if "$$p" -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1; then echo "$$p"; break; fi; done)
 TESTS  ?= tests
 
-.PHONY: run test lint screenshots bench lock clean
+.PHONY: run test lint lock clean
 .DEFAULT_GOAL := run
 
 run: $(STAMP)
-	@if [ -t 0 ] && [ -t 1 ]; then exec $(BIN)/exptui --workspace experiments; \
-	else echo "No terminal here, so no cockpit: running the headless tour instead."; exec $(BIN)/python tools/tour.py; fi
+	@$(BIN)/python tools/tour.py
 
 test: lint
 	$(BIN)/python -m pytest -n 2 --dist worksteal $(TESTS)
@@ -20,12 +19,6 @@ lint: $(STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-
-screenshots: $(STAMP)
-	$(BIN)/python tools/screenshots.py
-
-bench: $(STAMP)
-	$(BIN)/python benchmarks/bench.py
 
 # Refreshes the locked versions; names no index.
 lock:
