@@ -13,13 +13,13 @@ import msgspec
 
 from exptui import __version__
 from exptui.core.compare import report
-from exptui.core.errors import ExptuiError, UsageError
+from exptui.core.errors import CorruptError, ExptuiError, UsageError
 from exptui.core.monitor.logs import LogTail
 from exptui.core.monitor.text import clean, clean_line
 from exptui.core.runs.run import RunState
 from exptui.core.workspace import RunView, Workspace
 
-OK, USAGE, FAILED, UNKNOWN, INTERNAL = 0, 2, 3, 5, 70
+OK, USAGE, FAILED, CORRUPT, UNKNOWN, INTERNAL = 0, 2, 3, 4, 5, 70
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -31,7 +31,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"exptui: {clean(error.message)}", file=sys.stderr)
         if error.hint:
             print(f"  → {clean(error.hint)}", file=sys.stderr)
-        return USAGE if isinstance(error, UsageError) else FAILED
+        return (
+            USAGE if isinstance(error, UsageError) else CORRUPT if isinstance(error, CorruptError) else FAILED
+        )
     except KeyboardInterrupt:
         print("\nexptui: interrupted; runs go on (exptui ls).", file=sys.stderr)
         return UNKNOWN
@@ -65,8 +67,8 @@ def parser() -> argparse.ArgumentParser:
     run.add_argument("--follow", action="store_true", help="print the logs meanwhile (implies --wait)")
     stop = command("stop", "end a run and every process of it")
     stop.add_argument("run", metavar="RUN")
-    listing = command("ls", "list configs or runs")
-    listing.add_argument("what", nargs="?", choices=["runs", "configs"], default="runs")
+    listing = command("ls", "list runs, configs or archives")
+    listing.add_argument("what", nargs="?", choices=["runs", "configs", "archive"], default="runs")
     show = command("show", "everything known of one run")
     show.add_argument("run", metavar="RUN", help="a run id, or a config's name for its newest run")
     diff = command("diff", "what differs between two runs: config, fingerprint, metrics")
@@ -75,6 +77,17 @@ def parser() -> argparse.ArgumentParser:
     diff.add_argument("--markdown", action="store_true", help="also write results/comparisons/<…>.md")
     for added in (listing, show, diff):
         added.add_argument("--json", action="store_true", help="machine-readable")
+    archive = command(
+        "archive", "seal finished runs into archive/; the directory is removed after the commit"
+    )
+    archive.add_argument("runs", nargs="+", metavar="RUN")
+    archive.add_argument("--keep", action="store_true", help="keep the result directory")
+    archive.add_argument("--incomplete", action="store_true", help="also a run that did not finish")
+    check = command("check", "are the bytes of archives intact; exit 4 where one is not")
+    check.add_argument("archives", nargs="*", metavar="ARCHIVE", help="default: all")
+    check.add_argument("--read-data", action="store_true", help="hash everything, not only the structure")
+    restore = command("restore", "unpack an archive into results/, whole or not at all")
+    restore.add_argument("archive", metavar="ARCHIVE")
     logs = command("logs", "the end of a run's log")
     logs.add_argument("run", metavar="RUN")
     logs.add_argument("-f", "--follow", action="store_true", help="go on until the run ends")
@@ -153,6 +166,13 @@ def _ls(arguments: argparse.Namespace) -> int:
         stems = [path.stem for path in workspace.list_configs()]
         _print_json(stems) if arguments.json else [print(clean(stem)) for stem in stems]
         return OK
+    if arguments.what == "archive":
+        found = workspace.list_archives()
+        if arguments.json:
+            _print_json([{"run_id": a.run_id, "identity": a.identity, "verdict": a.verdict} for a in found])
+        for one in () if arguments.json else found:
+            print(f"{clean(one.run_id)}  {one.gz_size:,} bytes  {clean(one.verdict or 'not verified')}")
+        return OK
     views = workspace.list_runs()
     if arguments.json:
         _print_json([_facts(view) for view in views])
@@ -214,6 +234,35 @@ def _diff(arguments: argparse.Namespace) -> int:
         print(report.markdown(comparison), end="")
     if arguments.markdown:
         print(f"wrote {clean(str(workspace.write_comparison(comparison)))}", file=sys.stderr)
+    return OK
+
+
+def _archive(arguments: argparse.Namespace) -> int:
+    workspace = _workspace(arguments)
+    for name in arguments.runs:
+        sealed = workspace.archive(name, keep=arguments.keep, incomplete=arguments.incomplete)
+        how = "already archived" if sealed.already else f"{sealed.size:,} → {sealed.gz_size:,} bytes"
+        print(f"{clean(sealed.run_id)}  {how}  tar sha256 {sealed.identity}")
+    return OK
+
+
+def _check(arguments: argparse.Namespace) -> int:
+    workspace = _workspace(arguments)
+    names = arguments.archives or [archived.run_id for archived in workspace.list_archives()]
+    results = [workspace.check(name, read_data=arguments.read_data) for name in names]
+    for result in results:
+        print(f"{clean(result.run_id)}  {'CORRUPT' if result.problems else 'intact'}")
+        for problem in result.problems:
+            print(f"  {clean(problem)}")
+    if not results:
+        print("no archives yet; seal a finished run with: exptui archive RUN")
+    elif not arguments.read_data:
+        print("names, sizes and sidecars only; hash every byte with: --read-data", file=sys.stderr)
+    return CORRUPT if any(result.problems for result in results) else OK
+
+
+def _restore(arguments: argparse.Namespace) -> int:
+    print(clean(str(_workspace(arguments).restore(arguments.archive))))
     return OK
 
 

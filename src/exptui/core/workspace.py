@@ -13,11 +13,14 @@ from pathlib import Path
 import msgspec
 import psutil
 
+from exptui.core.archive.restore import Archived, CheckResult, check, list_archives, restore
+from exptui.core.archive.seal import Sealed, Seed, seal
 from exptui.core.compare.report import Comparison, Side, compare, markdown
 from exptui.core.configs import config as configs
 from exptui.core.configs.config import Config
-from exptui.core.errors import ConfigError, CorruptError, RunError, UsageError
-from exptui.core.files import storage_errors, write_atomic
+from exptui.core.errors import ArchiveError, ConfigError, CorruptError, RunError, UsageError
+from exptui.core.files import pretty_json, sha256_bytes, storage_errors, write_atomic
+from exptui.core.monitor import metrics
 from exptui.core.runs import launch, run
 from exptui.core.runs.run import RunRecord, RunState
 from exptui.core.settings import Settings
@@ -61,6 +64,7 @@ class Workspace:
     def __init__(self, root: Path) -> None:
         self.root = root.resolve()
         self.configs, self.results = self.root / "configs", self.root / "results"
+        self.archives = self.root / "archive"
         self.places = launch.Places(self.root.parent, self.results)
 
     @classmethod
@@ -180,6 +184,73 @@ class Workspace:
             path = path.with_name(path.name + ".md")
             write_atomic(path, markdown(comparison).encode())
         return path
+
+    def archive(self, name: str, *, keep: bool = False, incomplete: bool = False) -> Sealed:
+        """Seal a run into `archive/`; its directory is removed after the commit, unless `keep`.
+
+        Raises:
+            ArchiveError: live, with left-over processes, or not FINISHED without `incomplete`; nothing was changed.
+        """
+        view = self.show(name)
+        whole = view.state in (RunState.FINISHED, RunState.EXTERNAL) and not view.problem
+        if view.state.live or view.leftovers:
+            raise ArchiveError(
+                f"{view.run_id} is still at work", "Wait for its end, or stop it: exptui stop RUN"
+            )
+        if not whole and not incomplete:
+            raise ArchiveError(
+                f"{view.run_id} is {view.state} {view.problem}".rstrip(),
+                "To archive it all the same: --incomplete",
+            )
+        data = configs.read_bytes(view.path / "config.toml")
+        settings_digest = configs.parse(Path("config.toml"), data).settings_digest
+        record = view.record
+        seed = Seed(
+            run_id=view.run_id,
+            config_sha256=sha256_bytes(data),
+            settings_digest=settings_digest,
+            recipe=msgspec.to_builtins(record.recipe) if record else None,
+            fingerprint=record.fingerprint if record else None,
+            attempts=record.attempts if record else 0,
+            incomplete=not whole,
+            observational=record.recipe.observational if record else (),
+        )
+        card = pretty_json(
+            {"config": data.decode(errors="replace"), "metrics": metrics.read(view.path).final}
+        )
+        with storage_errors("make the archive directory"):
+            self.archives.mkdir(exist_ok=True)
+        return seal(view.path, self.archives, seed, card, keep=keep)
+
+    def list_archives(self) -> list[Archived]:
+        """What is in `archive/`, from its sidecars and ledger."""
+        return list_archives(self.archives) if self.archives.is_dir() else []
+
+    def archived(self, name: str) -> Path:
+        """The file of an archived run.
+
+        Raises:
+            UsageError: there is none of that name.
+        """
+        path = self.archives / f"{name.removesuffix('.tar.gz')}.tar.gz"
+        if "/" in name or not path.is_file():
+            raise UsageError(
+                f"no archive {name!r} in {self.archives}", "List what there is with: exptui ls archive"
+            )
+        return path
+
+    def check(self, name: str, *, read_data: bool = False) -> CheckResult:
+        """Whether an archive's bytes are those that were sealed."""
+        return check(self.archived(name), read_data=read_data)
+
+    def restore(self, name: str) -> Path:
+        """Unpack an archive into `results/`, whole or not at all; refused where that run exists."""
+        path = self.archived(name)
+        with storage_errors("make the results directory"):
+            self.results.mkdir(exist_ok=True)
+        destination = self.results / path.name.removesuffix(".tar.gz")
+        restore(path, destination)
+        return destination
 
     def wait(self, run_id: str, poll: float = 0.1) -> Iterator[RunView]:
         """Look at a run until it is no longer live; the last view is how it ended."""

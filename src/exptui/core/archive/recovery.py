@@ -1,0 +1,137 @@
+"""Finish or undo what a crash left in archive/ and results/. Idempotent; leaves live processes alone."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+from pathlib import Path
+
+from exptui.core.archive import ledger, tarball
+from exptui.core.archive.restore import TEMPORARY
+from exptui.core.archive.seal import (
+    SIDECARS,
+    TARBALL,
+    TRASH,
+    beside,
+    lock_path,
+    partial_run_id,
+    remove_tree,
+)
+from exptui.core.errors import ArchiveError
+from exptui.core.files import Lock, fsync_dir, storage_errors
+
+
+def recover(archive_dir: Path, results_dir: Path) -> list[str]:
+    """What was done, one message each.
+
+    Raises:
+        StorageError: the disk said no; run it again once that is solved.
+    """
+    messages: list[str] = []
+    with storage_errors("recover the archive"):
+        ids, trashed = _candidates(archive_dir, results_dir)
+        for run_id in sorted(ids | trashed):
+            archive_dir.mkdir(parents=True, exist_ok=True)
+            lock = Lock.take(lock_path(archive_dir, run_id), wait=False)
+            if lock is None:
+                continue
+            try:
+                messages += _recover_run(archive_dir, results_dir, run_id)
+            finally:
+                with contextlib.suppress(OSError):
+                    lock.path.unlink()
+                lock.release()
+        messages += _restorations(results_dir)
+    return messages
+
+
+def _names(directory: Path) -> list[str]:
+    return sorted(os.listdir(directory)) if directory.is_dir() else []  # noqa: PTH208
+
+
+def _candidates(archive_dir: Path, results_dir: Path) -> tuple[set[str], set[str]]:
+    """Run ids for which something may have to be done."""
+    names = _names(archive_dir)
+    committed = {name.removesuffix(TARBALL) for name in names if name.endswith(TARBALL) and name[0] != "."}
+    ids = {run_id for name in names if (run_id := partial_run_id(name))}
+    for name in names:
+        for suffix in SIDECARS:
+            if name.endswith(suffix) and name[0] != "." and name.removesuffix(suffix) not in committed:
+                ids.add(name.removesuffix(suffix))
+        if name.endswith(".lock") and name[0] == "." and name != ledger.LOCK:
+            ids.add(name[1:].removesuffix(".lock"))
+    if committed:
+        events, _ = ledger.read(archive_dir)
+        ids |= committed - ledger.identities(events).keys()
+    trashed = {name.removeprefix(TRASH) for name in _names(results_dir) if name.startswith(TRASH)}
+    return ids - {""}, trashed - {""}
+
+
+def _recover_run(archive_dir: Path, results_dir: Path, run_id: str) -> list[str]:
+    messages: list[str] = []
+    for name in _names(archive_dir):
+        if partial_run_id(name) == run_id:
+            (archive_dir / name).unlink()
+            messages.append(f"removed the unfinished {name}")
+    committed = beside(archive_dir, run_id, TARBALL).exists()
+    if not committed:
+        for suffix in SIDECARS:
+            path = beside(archive_dir, run_id, suffix)
+            if path.exists():
+                path.unlink()
+                messages.append(f"removed {path.name}, which belongs to no archive")
+    else:
+        messages += _enter(archive_dir, run_id)
+    trash = results_dir / f"{TRASH}{run_id}"
+    if trash.is_dir() and not trash.is_symlink():
+        messages += _trash(trash, results_dir / run_id, committed=committed)
+    return messages
+
+
+def _enter(archive_dir: Path, run_id: str) -> list[str]:
+    """A committed archive that the ledger does not know gets its line, if it is intact."""
+    events, _ = ledger.read(archive_dir)
+    if run_id in ledger.identities(events):
+        return []
+    path = beside(archive_dir, run_id, TARBALL)
+    try:
+        with tarball.Reader(path) as reader:
+            reader.verify()
+            identity, sealed = reader.identity, reader.manifest.run_id
+    except ArchiveError as error:
+        return [f"{path.name} is not in the ledger and not intact: {error.message}"]
+    if sealed != run_id:
+        return [f"{path.name} holds the run {sealed}: rename it back"]
+    ledger.append(archive_dir, ledger.event("found", run_id, identity))
+    return [f"entered {path.name} in the ledger"]
+
+
+def _trash(trash: Path, original: Path, *, committed: bool) -> list[str]:
+    if committed:
+        remove_tree(trash)
+        return [f"finished removing {original.name}, which is archived"]
+    if os.path.lexists(original):
+        return [f"{trash.name} has no archive and {original.name} exists: look at both"]
+    trash.rename(original)
+    fsync_dir(original.parent)
+    return [f"put {original.name} back: it is not archived"]
+
+
+def _restorations(results_dir: Path) -> list[str]:
+    messages: list[str] = []
+    for name in _names(results_dir):
+        path = results_dir / name
+        if not name.startswith(TEMPORARY) or path.is_symlink() or not path.is_dir():
+            continue
+        fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            continue
+        else:
+            remove_tree(path)
+            messages.append(f"removed the unfinished restoration {name}")
+        finally:
+            os.close(fd)
+    return messages

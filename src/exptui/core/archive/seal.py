@@ -1,0 +1,279 @@
+"""Seal a finished run: hash, pack, read back, commit by one rename, and only then remove the source."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from exptui.core.archive import ledger, tarball
+from exptui.core.archive import manifest as mf
+from exptui.core.errors import ArchiveError, CorruptError
+from exptui.core.files import (
+    PARTIAL,
+    Cancel,
+    Lock,
+    Progress,
+    free_bytes,
+    fsync_dir,
+    sha256_bytes,
+    storage_errors,
+    write_atomic,
+)
+
+TRASH = ".trash-"
+TARBALL, MANIFEST, DIGESTS, CARD = ".tar.gz", ".manifest.json", ".sha256", ".card.json"
+SIDECARS = (MANIFEST, DIGESTS, CARD)
+_HEADROOM = 4 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Seed:
+    """What the manifest says besides the files; as it was frozen when the run was launched."""
+
+    run_id: str
+    config_sha256: str
+    settings_digest: str
+    recipe: dict[str, Any] | None = None
+    fingerprint: dict[str, Any] | None = None
+    attempts: int = 0
+    incomplete: bool = False
+    observational: Sequence[str] = field(default=())
+
+
+@dataclass(frozen=True, slots=True)
+class Sealed:
+    """A committed archive. `already`: it was there before, with the same identity."""
+
+    run_id: str
+    identity: str
+    path: Path
+    size: int
+    gz_size: int
+    already: bool
+
+
+def beside(archive_dir: Path, run_id: str, suffix: str) -> Path:
+    """The file of an archive with that suffix."""
+    return archive_dir / f"{run_id}{suffix}"
+
+
+def lock_path(archive_dir: Path, run_id: str) -> Path:
+    """Held by whoever seals that run."""
+    return archive_dir / f".{run_id}.lock"
+
+
+def partial_path(archive_dir: Path, run_id: str) -> Path:
+    """Where the archive is written before it is one."""
+    return archive_dir / f".{run_id}{TARBALL}{PARTIAL}"
+
+
+class Meter:
+    """Adds up blocks for a Progress."""
+
+    def __init__(self, progress: Progress | None, total: int) -> None:
+        self._progress, self._total, self._done = progress, total, 0
+
+    def __call__(self, count: int) -> None:
+        self._done += count
+        if self._progress is not None:
+            self._progress(min(self._done, self._total), self._total)
+
+
+def seal(
+    run_dir: Path,
+    archive_dir: Path,
+    seed: Seed,
+    card: bytes,
+    *,
+    keep: bool = False,
+    progress: Progress | None = None,
+    cancel: Cancel | None = None,
+) -> Sealed:
+    """Archive a run. Its source is removed (unless `keep`) only after the archive was read back and committed.
+
+    Raises:
+        ArchiveError: refused, with the reason; the source is untouched and nothing is left behind.
+        StorageError: the disk said no; before the commit nothing is left behind.
+        Cancelled: somebody asked before the commit; nothing is left behind.
+    """
+    if problem := mf.run_id_problem(seed.run_id):
+        raise ArchiveError(f"cannot archive {seed.run_id!r}: {problem}", "Rename the directory first.")
+    if run_dir.name != seed.run_id:
+        raise ArchiveError(f"{run_dir.name} is not the directory of {seed.run_id}", "Rename it back first.")
+    with storage_errors("prepare the archive"):
+        archive_dir.mkdir(parents=True, exist_ok=True)
+        lock = Lock.take(lock_path(archive_dir, seed.run_id), wait=False)
+    if lock is None:
+        raise ArchiveError(f"{seed.run_id} is being archived already", "Wait for that to finish.")
+    try:
+        return _sealed(run_dir, archive_dir, seed, card, keep=keep, progress=progress, cancel=cancel)
+    finally:
+        with contextlib.suppress(OSError):
+            lock.path.unlink()
+        lock.release()
+
+
+def _sealed(
+    run_dir: Path,
+    archive_dir: Path,
+    seed: Seed,
+    card: bytes,
+    *,
+    keep: bool,
+    progress: Progress | None,
+    cancel: Cancel | None,
+) -> Sealed:
+    final = beside(archive_dir, seed.run_id, TARBALL)
+    meter = Meter(progress, 3 * sum(size for _, size in mf.listing(run_dir)))
+    manifest = _manifest(seed, mf.scan(run_dir, seed.observational, meter, cancel))
+    data = mf.encode(manifest)
+    mf.decode(data)
+    already = os.path.lexists(final)
+    if already:
+        packed = _same_or_refused(final, data, meter, cancel)
+        if not _complete(archive_dir, seed.run_id):
+            _write_sidecars(archive_dir, seed.run_id, packed, data, card)
+    else:
+        packed = _commit(run_dir, archive_dir, manifest, data, card, meter, cancel)
+    events, _ = ledger.read(archive_dir)
+    if ledger.identities(events).get(seed.run_id) != packed.identity:
+        ledger.append(archive_dir, ledger.event("archived", seed.run_id, packed.identity))
+    if not keep:
+        _remove_source(run_dir, manifest)
+    return Sealed(seed.run_id, packed.identity, final, manifest.total_bytes, packed.gz_size, already)
+
+
+def _manifest(seed: Seed, entries: list[mf.FileEntry]) -> mf.Manifest:
+    return mf.Manifest(
+        run_id=seed.run_id,
+        config_sha256=seed.config_sha256,
+        settings_digest=seed.settings_digest,
+        recipe=seed.recipe,
+        fingerprint=seed.fingerprint,
+        attempts=seed.attempts,
+        incomplete=seed.incomplete,
+        files=entries,
+        total_bytes=sum(entry.size for entry in entries),
+    )
+
+
+def _same_or_refused(final: Path, data: bytes, meter: Meter, cancel: Cancel | None) -> tarball.Packed:
+    hint = "Check it with `exptui check --read-data`; the source was kept."
+    try:
+        packed = read_back(final, data, meter, cancel)
+    except CorruptError as error:
+        raise ArchiveError(
+            f"{final.name} exists and is not this run intact: {error.message}", hint
+        ) from error
+    return packed
+
+
+def read_back(path: Path, data: bytes, meter: Meter, cancel: Cancel | None) -> tarball.Packed:
+    """Read an archive from disk, whole, and compare it with the manifest.
+
+    Raises:
+        CorruptError: it is damaged, or holds another manifest.
+    """
+    with tarball.Reader(path, meter, cancel) as reader:
+        if reader.manifest_bytes != data:
+            raise reader.corrupt("it holds a different run or different files")
+        reader.verify()
+        return tarball.Packed(reader.identity, reader.gz_sha256, reader.gz_size)
+
+
+def _commit(
+    run_dir: Path,
+    archive_dir: Path,
+    manifest: mf.Manifest,
+    data: bytes,
+    card: bytes,
+    meter: Meter,
+    cancel: Cancel | None,
+) -> tarball.Packed:
+    run_id = manifest.run_id
+    final, partial = beside(archive_dir, run_id, TARBALL), partial_path(archive_dir, run_id)
+    overhead = 2 * len(data) + len(card) + 4096 * len(manifest.files) + _HEADROOM
+    with storage_errors("prepare the archive"):
+        free = free_bytes(archive_dir)
+    if free < manifest.total_bytes + overhead:
+        raise ArchiveError(
+            f"{run_id} may need {manifest.total_bytes + overhead} bytes and {free} are free",
+            "Free some space on the disk of archive/, then try again.",
+        )
+    try:
+        packed = tarball.pack(run_dir, data, manifest, partial, meter, cancel)
+        if read_back(partial, data, meter, cancel) != packed:
+            raise ArchiveError(f"{run_id}: the disk gave back other bytes", "Check that disk.")  # noqa: TRY301
+        _write_sidecars(archive_dir, run_id, packed, data, card)
+        if cancel is not None:
+            cancel.check()
+        _publish(partial, final)
+    except BaseException:
+        if not os.path.lexists(final):
+            for left in (partial, *(beside(archive_dir, run_id, suffix) for suffix in SIDECARS)):
+                with contextlib.suppress(OSError):
+                    left.unlink()
+        raise
+    return packed
+
+
+def _complete(archive_dir: Path, run_id: str) -> bool:
+    return all(beside(archive_dir, run_id, suffix).exists() for suffix in SIDECARS)
+
+
+def _write_sidecars(archive_dir: Path, run_id: str, packed: tarball.Packed, data: bytes, card: bytes) -> None:
+    lines = f"{packed.gz_sha256}  {run_id}{TARBALL}\n{sha256_bytes(data)}  {run_id}{MANIFEST}\n"
+    with storage_errors("write the archive's sidecars"):
+        write_atomic(beside(archive_dir, run_id, MANIFEST), data)
+        write_atomic(beside(archive_dir, run_id, DIGESTS), lines.encode())
+        write_atomic(beside(archive_dir, run_id, CARD), card)
+
+
+def _publish(partial: Path, final: Path) -> None:
+    """The commit."""
+    with storage_errors("commit the archive"):
+        partial.rename(final)
+        fsync_dir(final.parent)
+
+
+def _remove_source(run_dir: Path, manifest: mf.Manifest) -> None:
+    if mf.listing(run_dir) != [(entry.path, entry.size) for entry in manifest.files]:
+        raise ArchiveError(
+            f"{run_dir.name} is archived, but its directory changed meanwhile and was kept",
+            "Compare the two, then remove the directory yourself.",
+        )
+    trash = run_dir.with_name(f"{TRASH}{run_dir.name}")
+    with storage_errors("remove the archived run"):
+        _to_trash(run_dir, trash)
+        remove_tree(trash)
+
+
+def _to_trash(run_dir: Path, trash: Path) -> None:
+    run_dir.rename(trash)
+    fsync_dir(run_dir.parent)
+
+
+def remove_tree(path: Path) -> None:
+    """Remove a directory of ours; a name that is gone already is fine."""
+    with contextlib.suppress(FileNotFoundError):
+        shutil.rmtree(path)
+
+
+def partial_run_id(name: str) -> str | None:
+    """The run id of a temporary file in archive/, or None when it is not ours."""
+    suffixes = "|".join(re.escape(suffix) for suffix in (TARBALL, *SIDECARS))
+    match = re.fullmatch(rf"\.(.+?)(?:{suffixes})(?:\.\d+)?{re.escape(PARTIAL)}", name)
+    return match[1] if match else None
+
+
+def recover(archive_dir: Path, results_dir: Path) -> list[str]:
+    """Finish or undo whatever a crash left; see `exptui.core.archive.recovery`."""
+    from exptui.core.archive import recovery
+
+    return recovery.recover(archive_dir, results_dir)
