@@ -7,7 +7,8 @@ import fcntl
 import os
 from pathlib import Path
 
-from exptui.core.archive import ledger, tarball
+from exptui.core.archive import ledger
+from exptui.core.archive.reader import Reader
 from exptui.core.archive.restore import TEMPORARY
 from exptui.core.archive.seal import (
     SIDECARS,
@@ -96,7 +97,7 @@ def _enter(archive_dir: Path, run_id: str) -> list[str]:
         return []
     path = beside(archive_dir, run_id, TARBALL)
     try:
-        with tarball.Reader(path) as reader:
+        with Reader(path) as reader:
             reader.verify()
             identity, sealed = reader.identity, reader.manifest.run_id
     except ArchiveError as error:

@@ -14,8 +14,9 @@ from typing import Any
 
 import msgspec
 
-from exptui.core.archive import ledger, tarball
+from exptui.core.archive import ledger
 from exptui.core.archive import manifest as mf
+from exptui.core.archive.reader import Reader
 from exptui.core.archive.seal import CARD, DIGESTS, MANIFEST, SIDECARS, TARBALL, Meter, beside, remove_tree
 from exptui.core.errors import ArchiveError, CorruptError, StorageError
 from exptui.core.files import Cancel, Progress, free_bytes, fsync_dir, sha256_bytes, storage_errors, write_all
@@ -60,12 +61,12 @@ def load_manifest(archive_path: Path) -> mf.Manifest:
         CorruptError: it is not one, or of another run.
         StorageError: it cannot be read.
     """
-    with tarball.Reader(archive_path) as reader:
+    with Reader(archive_path) as reader:
         _same_run(reader, _run_id(archive_path))
         return reader.manifest
 
 
-def _same_run(reader: tarball.Reader, run_id: str) -> None:
+def _same_run(reader: Reader, run_id: str) -> None:
     if reader.manifest.run_id != run_id:
         raise reader.corrupt(f"it holds the run {reader.manifest.run_id}")
 
@@ -124,7 +125,7 @@ def check(
         if not archive_path.exists():
             return CheckResult(run_id, None, [f"{archive_path.name} is missing", *problems])
         try:
-            with tarball.Reader(archive_path) as reader:
+            with Reader(archive_path) as reader:
                 _preflight(reader, folder, run_id)
                 if read_data:
                     reader.meter(Meter(progress, reader.manifest.total_bytes), cancel)
@@ -136,7 +137,7 @@ def check(
     return CheckResult(run_id, identity, problems)
 
 
-def _preflight(reader: tarball.Reader, folder: Path, run_id: str) -> None:
+def _preflight(reader: Reader, folder: Path, run_id: str) -> None:
     """Everything that can be refused knowing member 1 and the sidecars."""
     _same_run(reader, run_id)
     sidecar = _sidecar_manifest(folder, run_id)
@@ -147,7 +148,7 @@ def _preflight(reader: tarball.Reader, folder: Path, run_id: str) -> None:
         raise reader.corrupt(f"{run_id}{DIGESTS} gives another digest for the manifest")
 
 
-def _afterwards(reader: tarball.Reader, folder: Path, run_id: str, known: str | None) -> None:
+def _afterwards(reader: Reader, folder: Path, run_id: str, known: str | None) -> None:
     """What can be said only once every byte was read."""
     digests = _digests(folder, run_id)
     if digests is not None and digests[f"{run_id}{TARBALL}"] != reader.gz_sha256:
@@ -175,7 +176,7 @@ def restore(
     with storage_errors("restore the archive"):
         _vacant(destination)
         known = ledger.identities(ledger.read(folder)[0]).get(run_id)
-        with tarball.Reader(archive_path) as reader:
+        with Reader(archive_path) as reader:
             _preflight(reader, folder, run_id)
             manifest = reader.manifest
             reader.meter(Meter(progress, manifest.total_bytes), cancel)

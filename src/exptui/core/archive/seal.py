@@ -13,6 +13,7 @@ from typing import Any
 
 from exptui.core.archive import ledger, tarball
 from exptui.core.archive import manifest as mf
+from exptui.core.archive.reader import Reader
 from exptui.core.errors import ArchiveError, CorruptError
 from exptui.core.files import (
     PARTIAL,
@@ -180,7 +181,7 @@ def read_back(path: Path, data: bytes, meter: Meter, cancel: Cancel | None) -> t
     Raises:
         CorruptError: it is damaged, or holds another manifest.
     """
-    with tarball.Reader(path, meter, cancel) as reader:
+    with Reader(path, meter, cancel) as reader:
         if reader.manifest_bytes != data:
             raise reader.corrupt("it holds a different run or different files")
         reader.verify()
@@ -221,6 +222,11 @@ def _commit(
                     left.unlink()
         raise
     return packed
+
+
+def _same_bytes(run_id: str, written: tarball.Packed, found: tarball.Packed) -> None:
+    if written != found:
+        raise ArchiveError(f"{run_id}: the disk gave back other bytes than written", "Check that disk.")
 
 
 def _complete(archive_dir: Path, run_id: str) -> bool:
