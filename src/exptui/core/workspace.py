@@ -289,8 +289,9 @@ class Workspace:
     def _stop_orphan(self, view: RunView) -> None:
         """Processes that carry the run's id in their environment, TERM, the grace, KILL; then say STOPPED."""
         assert view.record is not None  # ORPHANED has one
-        mark = f"EXPTUI_RUN_ID={view.run_id}".encode()
-        ours = [p for p in psutil.process_iter() if mark in _environ(p.pid).split(b"\0")]
+        # The directory too: a run of another workspace may have begun in the same second under the same id.
+        marks = {f"EXPTUI_RUN_ID={view.run_id}".encode(), b"EXPTUI_OUTPUT=" + os.fsencode(view.path)}
+        ours = [p for p in psutil.process_iter() if marks <= set(_environ(p.pid).split(b"\0"))]
         for process in ours:
             process.terminate()
         for process in psutil.wait_procs(ours, timeout=view.record.recipe.stop_grace)[1]:

@@ -95,7 +95,7 @@ class Supervisor:
         while not self.stop_requested:
             with queue.decide(self.locks):
                 if queue.may_start(self.locks, self.record.run_id, self.record.recipe.slots):
-                    return Lock.take(self.locks / f"{self.record.run_id}{queue.RUN}", wait=False)
+                    return Lock.take(self.locks / f"{self.record.run_id}{queue.RUN}")
             self._pause(POLL)
         return None
 

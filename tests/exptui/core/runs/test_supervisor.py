@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 from pathlib import Path
 
 import msgspec
@@ -11,6 +12,7 @@ import psutil
 import pytest
 
 from exptui.core.errors import RunError
+from exptui.core.files import is_held
 from exptui.core.runs import run
 from exptui.core.runs.run import RunState
 from exptui.core.workspace import RunView, Workspace
@@ -64,6 +66,9 @@ def test_a_run_that_ends_between_two_looks_is_not_called_lost(
     last(space, directory.name)
     ended = run.read(directory)
     assert ended is not None
+    lock = ended.supervisor_lock
+    assert lock is not None
+    until(lambda: not is_held(lock))
     before = msgspec.structs.replace(ended, phase=run.Phase.RUNNING, exit=None)
     looks = iter([before, ended])
     monkeypatch.setattr(run, "read", lambda _: next(looks, ended))
@@ -123,6 +128,21 @@ def test_an_orphan_can_be_stopped(tmp_path: Path) -> None:
     until(lambda: space.show(directory.name).state is RunState.ORPHANED)
     assert space.stop(directory.name).state is RunState.STOPPED
     until(lambda: gone(trainer))
+
+
+def test_stopping_an_orphan_leaves_a_run_of_the_same_id_elsewhere_alone(tmp_path: Path) -> None:
+    space = workspace(tmp_path, WAIT)
+    directory, _, supervisor = running(space)
+    other = subprocess.Popen(
+        ["sleep", "60"],
+        env={"EXPTUI_RUN_ID": directory.name, "EXPTUI_OUTPUT": f"/elsewhere/{directory.name}"},
+    )
+    os.kill(supervisor, signal.SIGKILL)
+    until(lambda: space.show(directory.name).state is RunState.ORPHANED)
+    space.stop(directory.name)
+    assert other.poll() is None
+    other.kill()
+    other.wait()
 
 
 def test_a_second_run_waits_for_the_slot_and_can_be_stopped_while_it_waits(tmp_path: Path) -> None:
