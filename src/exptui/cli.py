@@ -102,7 +102,7 @@ def _workspace(arguments: argparse.Namespace) -> Workspace:
 def _init(_: argparse.Namespace) -> int:
     made = Workspace.init(Path.cwd())
     print(f"{clean(str(made.root))} is ready.")
-    print("Next: name your program under [trainer] in exptui.toml, then: exptui run first --follow")
+    print("Next: exptui run first --follow")
     return OK
 
 

@@ -7,10 +7,12 @@ from exptui.chronicle.mismatch import Mismatch, first_mismatch
 from exptui.chronicle.reader import decode, read, read_for
 from exptui.chronicle.records import Checkpoint, Chronicle, CycleRecord, Phase, Status, crc64, exact_digest
 from exptui.chronicle.writer import Writer
+from exptui.core.errors import CorruptError
 
 __all__ = [
     "Checkpoint",
     "Chronicle",
+    "CorruptError",
     "CycleRecord",
     "Mismatch",
     "Phase",
