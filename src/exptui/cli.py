@@ -16,8 +16,8 @@ from exptui.core.compare import report
 from exptui.core.errors import CorruptError, ExptuiError, UsageError
 from exptui.core.monitor.logs import LogTail
 from exptui.core.monitor.text import clean, clean_line
-from exptui.core.runs.run import RunState
-from exptui.core.workspace import RunView, Workspace
+from exptui.core.runs.run import RunState, RunView
+from exptui.core.workspace import Workspace
 
 OK, USAGE, FAILED, CORRUPT, UNKNOWN, INTERNAL = 0, 2, 3, 4, 5, 70
 
@@ -239,10 +239,13 @@ def _diff(arguments: argparse.Namespace) -> int:
 
 def _archive(arguments: argparse.Namespace) -> int:
     workspace = _workspace(arguments)
+    _recover(workspace)
     for name in arguments.runs:
         sealed = workspace.archive(name, keep=arguments.keep, incomplete=arguments.incomplete)
         how = "already archived" if sealed.already else f"{sealed.size:,} → {sealed.gz_size:,} bytes"
         print(f"{clean(sealed.run_id)}  {how}  tar sha256 {sealed.identity}")
+        for path in sealed.skipped:
+            print(f"  not archived: the empty directory {clean(path)}", file=sys.stderr)
     return OK
 
 
@@ -262,8 +265,16 @@ def _check(arguments: argparse.Namespace) -> int:
 
 
 def _restore(arguments: argparse.Namespace) -> int:
-    print(clean(str(_workspace(arguments).restore(arguments.archive))))
+    workspace = _workspace(arguments)
+    _recover(workspace)
+    print(clean(str(workspace.restore(arguments.archive))))
     return OK
+
+
+def _recover(workspace: Workspace) -> None:
+    """Before a command that writes: what an earlier crash left, and what became of it."""
+    for message in workspace.recover():
+        print(f"recovered: {clean(message)}", file=sys.stderr)
 
 
 def _print_json(value: object) -> None:

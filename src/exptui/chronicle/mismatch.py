@@ -15,6 +15,8 @@ from exptui.chronicle.records import (
 
 @dataclass(frozen=True)
 class Mismatch:
+    """The first cycle that differs, and each field that does: name, baseline, candidate."""
+
     cycle: int
     phase: str
     fields: tuple[tuple[str, str, str], ...]  # name, baseline, candidate

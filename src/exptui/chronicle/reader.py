@@ -116,10 +116,12 @@ def _valid_frame_behind(data: bytes, scan: Scan) -> bool:
 
 
 def trailer(crc: int, count: int) -> bytes:
+    """The eight bytes that close a sealed file of `count` frames."""
     return crc64(crc.to_bytes(8, "little") + HEADER.pack(MAGIC, VERSION, count)).to_bytes(8, "little")
 
 
 def scan_bytes(data: bytes) -> tuple[Scan, Chronicle]:
+    """The chronicle in these bytes, and the state a writer needs to go on behind it."""
     scan = Scan()
     if len(data) < HEADER.size:
         cut = OPEN_HEADER.startswith(data)
@@ -153,6 +155,7 @@ def decode(data: bytes) -> Chronicle:
 
 
 def read(path: Path) -> Chronicle:
+    """Read one file. A file under the sealed name that says it is open is CORRUPT."""
     found = decode(path.read_bytes())
     if path.name == SEALED_NAME and found.status in {Status.OPEN, Status.TORN}:
         return replace(found, status=Status.CORRUPT, problem="a sealed file that says it is open")
@@ -160,6 +163,7 @@ def read(path: Path) -> Chronicle:
 
 
 def read_for(directory: Path) -> Chronicle | None:
+    """The chronicle of a result directory, sealed or open; None where there is neither."""
     for name in (SEALED_NAME, OPEN_NAME):
         try:
             return read(directory / name)

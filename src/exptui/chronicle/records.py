@@ -44,12 +44,16 @@ def crc64(data: bytes) -> int:
 
 
 class Phase(enum.IntEnum):
+    """What a cycle did."""
+
     DREAM = 0
     TRAIN = 1
     VALIDATE = 2
 
 
 class Status(enum.Enum):
+    """What became of a file: whole, still open, cut at its end, or damaged."""
+
     SEALED = "sealed"
     OPEN = "open"
     TORN = "torn"
@@ -73,6 +77,8 @@ class CycleRecord:
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
+    """A checkpoint noted after `cycle`; `sha256` is the 32-byte digest of its file."""
+
     cycle: int
     sha256: bytes
 
@@ -103,10 +109,12 @@ class BadBodyError(Exception):
 
 
 def f64_bits(value: float) -> bytes:
+    """Eight little-endian bytes; every NaN gives the same."""
     return struct.pack("<Q", 0x7FF8000000000000) if math.isnan(value) else struct.pack("<d", value)
 
 
 def f32_bits(value: float) -> int:
+    """The 32 bits of the nearest float32; every NaN gives the same."""
     if math.isnan(value):
         return 0x7FC00000
     try:
@@ -127,6 +135,7 @@ def _varint(value: int) -> bytes:
 
 
 def stored_values(record: CycleRecord) -> list[float]:
+    """Loss, coherence where there is one, and the metrics, in the order of the file."""
     coherence = [] if record.coherence is None else [record.coherence]
     return [record.loss, *coherence, *record.metrics]
 
@@ -141,6 +150,7 @@ def _is_raw(values: Sequence[float]) -> bool:
 
 
 def check_record(record: CycleRecord, metric_count: int) -> None:
+    """Raises ValueError for a record that the format cannot hold."""
     if len(record.metrics) != metric_count:
         raise ValueError(f"{len(record.metrics)} metrics given, the schema names {metric_count}")
     if not 0 <= record.cycle < 2**63 or not 0 <= record.seed_state < 2**64:
@@ -217,6 +227,7 @@ class Body:
 
 
 def decode_record(kind: int, data: bytes, base: Base | None, n: int) -> tuple[CycleRecord, Base | None]:
+    """The record in a frame's body and what the next DELTA is taken against. Raises BadBodyError."""
     body = Body(data)
     phase, flags = body.take(2)
     if phase > max(Phase) or flags > 15:

@@ -38,6 +38,7 @@ class Writer:
 
     @classmethod
     def create(cls, directory: Path, config_sha256: str, metric_names: Sequence[str]) -> Writer:
+        """Start a chronicle. Raises FileExistsError where the directory has one, ValueError for bad arguments."""
         config, names = bytes.fromhex(config_sha256), [name.encode() for name in metric_names]
         if len(config) != 32 or len(names) > 255 or any(len(name) > 255 for name in names):
             raise ValueError("needs a SHA-256 in hex and at most 255 metric names of at most 255 bytes")
@@ -87,6 +88,7 @@ class Writer:
         return writer
 
     def append(self, record: CycleRecord) -> None:
+        """Write one record, durable within a second. Raises ValueError for what the format cannot hold."""
         check_record(record, len(self._state.metric_names))
         kind, body, base = encode_record(record, self._state.base)
         self._write(kind, body)
@@ -103,10 +105,12 @@ class Writer:
         self.sync()
 
     def sync(self) -> None:
+        """Make everything written so far durable."""
         os.fsync(self._handle)
         self._synced = time.monotonic()
 
     def seal(self) -> None:
+        """Close the file for good under its final name."""
         # The count comes last: until it is there the file reads as torn, with every frame intact.
         self._put(trailer(self._state.crc, self._state.count))
         os.fsync(self._handle)
@@ -117,6 +121,7 @@ class Writer:
         self.close()
 
     def close(self) -> None:
+        """Let go of the file; unless it was sealed it stays open and can be resumed."""
         if self._handle >= 0:
             os.close(self._handle)
         self._handle = -1

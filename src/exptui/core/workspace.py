@@ -6,23 +6,23 @@ import os
 import signal
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
 import msgspec
 import psutil
 
+from exptui.core.archive import recovery
 from exptui.core.archive.restore import Archived, CheckResult, check, list_archives, restore
 from exptui.core.archive.seal import Sealed, Seed, seal
-from exptui.core.compare.report import Comparison, Side, compare, markdown
+from exptui.core.compare.report import Comparison, compare, markdown
 from exptui.core.configs import config as configs
 from exptui.core.configs.config import Config
 from exptui.core.errors import ArchiveError, ConfigError, CorruptError, RunError, UsageError
 from exptui.core.files import pretty_json, sha256_bytes, storage_errors, write_atomic
 from exptui.core.monitor import metrics
 from exptui.core.runs import launch, run
-from exptui.core.runs.run import RunRecord, RunState
+from exptui.core.runs.run import RunState, RunView
 from exptui.core.settings import Settings
 from exptui.core.settings import load as load_settings
 
@@ -44,18 +44,6 @@ model_type = "DeterministicMLP"
 layers = 2
 activation = "ReLU"
 """
-
-
-@dataclass(frozen=True)
-class RunView:
-    """A run as it is shown: its directory, its record where there is one, and its state at the time of looking."""
-
-    run_id: str
-    path: Path
-    state: RunState
-    record: RunRecord | None
-    problem: str = ""
-    leftovers: bool = False
 
 
 class Workspace:
@@ -97,7 +85,7 @@ class Workspace:
         """
         root = parent / "experiments"
         if (root / "configs").exists():
-            raise UsageError(f"{root} is a workspace already", "Open it with: exptui")
+            raise UsageError(f"{root} is a workspace already", "See what it holds with: exptui ls configs")
         for name in ("configs", "results", "archive"):
             (root / name).mkdir(parents=True, exist_ok=True)
         (root / "exptui.toml").write_text(SETTINGS)
@@ -172,8 +160,7 @@ class Workspace:
 
     def compare(self, baseline: str, candidate: str) -> Comparison:
         """What differs between two runs, given as `show` takes them."""
-        views = [self.show(name) for name in (baseline, candidate)]
-        return compare(*(Side(view.run_id, view.path, view.record) for view in views))
+        return compare(self.show(baseline), self.show(candidate))
 
     def write_comparison(self, comparison: Comparison) -> Path:
         """Write `results/comparisons/<baseline>_vs_<candidate>.md`, replacing an older one of the same two."""
@@ -184,6 +171,10 @@ class Workspace:
             path = path.with_name(path.name + ".md")
             write_atomic(path, markdown(comparison).encode())
         return path
+
+    def recover(self) -> list[str]:
+        """Finish or undo what a crash left in `archive/` and `results/`; a line for each thing done."""
+        return recovery.recover(self.archives, self.results)
 
     def archive(self, name: str, *, keep: bool = False, incomplete: bool = False) -> Sealed:
         """Seal a run into `archive/`; its directory is removed after the commit, unless `keep`.

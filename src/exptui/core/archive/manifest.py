@@ -195,6 +195,14 @@ def listing(run_dir: Path) -> list[tuple[str, int]]:
     return found
 
 
+def empty_directories(run_dir: Path) -> tuple[str, ...]:
+    """The directories below a run that hold nothing, sorted: a manifest lists files, so these are not in it."""
+    found = (
+        Path(where).relative_to(run_dir) for where, below, files in os.walk(run_dir) if not below + files
+    )
+    return tuple(sorted(str(path) for path in found))
+
+
 def _refuse(path: str, mode: int) -> None:
     kind = ""
     if stat.S_ISLNK(mode):

@@ -86,8 +86,24 @@ def _recover_run(archive_dir: Path, results_dir: Path, run_id: str) -> list[str]
         messages += _enter(archive_dir, run_id)
     trash = results_dir / f"{TRASH}{run_id}"
     if trash.is_dir() and not trash.is_symlink():
-        messages += _trash(trash, results_dir / run_id, committed=committed)
+        problem = _intact(archive_dir, run_id)[1] if committed else ""
+        messages += [f"{problem}; its source is still in {trash.name}"] if problem else []
+        messages += [] if problem else _trash(trash, results_dir / run_id, committed=committed)
     return messages
+
+
+def _intact(archive_dir: Path, run_id: str) -> tuple[str, str]:
+    """The identity of an archive after reading all of it, and what is wrong with it: one of the two is empty."""
+    path = beside(archive_dir, run_id, TARBALL)
+    try:
+        with Reader(path) as reader:
+            reader.verify()
+    except ArchiveError as error:
+        return "", f"{path.name} is not intact: {error.message}"
+    if reader.manifest.run_id != run_id:
+        return "", f"{path.name} holds the run {reader.manifest.run_id}: rename it back"
+    known = ledger.identities(ledger.read(archive_dir)[0]).get(run_id, reader.identity)
+    return (known, "") if known == reader.identity else ("", f"{path.name} is not the one in the ledger")
 
 
 def _enter(archive_dir: Path, run_id: str) -> list[str]:
@@ -95,17 +111,11 @@ def _enter(archive_dir: Path, run_id: str) -> list[str]:
     events, _ = ledger.read(archive_dir)
     if run_id in ledger.identities(events):
         return []
-    path = beside(archive_dir, run_id, TARBALL)
-    try:
-        with Reader(path) as reader:
-            reader.verify()
-            identity, sealed = reader.identity, reader.manifest.run_id
-    except ArchiveError as error:
-        return [f"{path.name} is not in the ledger and not intact: {error.message}"]
-    if sealed != run_id:
-        return [f"{path.name} holds the run {sealed}: rename it back"]
+    identity, problem = _intact(archive_dir, run_id)
+    if problem:
+        return [problem]
     ledger.append(archive_dir, ledger.event("found", run_id, identity))
-    return [f"entered {path.name} in the ledger"]
+    return [f"entered {run_id}{TARBALL} in the ledger"]
 
 
 def _trash(trash: Path, original: Path, *, committed: bool) -> list[str]:

@@ -181,8 +181,9 @@ def restore(
             manifest = reader.manifest
             reader.meter(Meter(progress, manifest.total_bytes), cancel)
             destination.parent.mkdir(parents=True, exist_ok=True)
-            need, free = manifest.total_bytes + 8192 * len(manifest.files) + _HEADROOM, 0
-            if need > (free := free_bytes(destination.parent)):
+            need = manifest.total_bytes + 8192 * len(manifest.files) + _HEADROOM
+            free = free_bytes(destination.parent)
+            if need > free:
                 raise ArchiveError(
                     f"restoring {run_id} needs {need} bytes and {free} are free", "Free some space first."
                 )

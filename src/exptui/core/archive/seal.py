@@ -49,7 +49,10 @@ class Seed:
 
 @dataclass(frozen=True, slots=True)
 class Sealed:
-    """A committed archive. `already`: it was there before, with the same identity."""
+    """A committed archive. `already`: it was there before, with the same identity.
+
+    `skipped` names the empty directories, which an archive does not hold.
+    """
 
     run_id: str
     identity: str
@@ -57,6 +60,7 @@ class Sealed:
     size: int
     gz_size: int
     already: bool
+    skipped: tuple[str, ...]
 
 
 def beside(archive_dir: Path, run_id: str, suffix: str) -> Path:
@@ -131,6 +135,7 @@ def _sealed(
     cancel: Cancel | None,
 ) -> Sealed:
     final = beside(archive_dir, seed.run_id, TARBALL)
+    skipped = mf.empty_directories(run_dir)
     meter = Meter(progress, 3 * sum(size for _, size in mf.listing(run_dir)))
     manifest = _manifest(seed, mf.scan(run_dir, seed.observational, meter, cancel))
     data = mf.encode(manifest)
@@ -147,7 +152,7 @@ def _sealed(
         ledger.append(archive_dir, ledger.event("archived", seed.run_id, packed.identity))
     if not keep:
         _remove_source(run_dir, manifest)
-    return Sealed(seed.run_id, packed.identity, final, manifest.total_bytes, packed.gz_size, already)
+    return Sealed(seed.run_id, packed.identity, final, manifest.total_bytes, packed.gz_size, already, skipped)
 
 
 def _manifest(seed: Seed, entries: list[mf.FileEntry]) -> mf.Manifest:
@@ -167,12 +172,11 @@ def _manifest(seed: Seed, entries: list[mf.FileEntry]) -> mf.Manifest:
 def _same_or_refused(final: Path, data: bytes, meter: Meter, cancel: Cancel | None) -> tarball.Packed:
     hint = "Check it with `exptui check --read-data`; the source was kept."
     try:
-        packed = read_back(final, data, meter, cancel)
+        return read_back(final, data, meter, cancel)
     except CorruptError as error:
         raise ArchiveError(
             f"{final.name} exists and is not this run intact: {error.message}", hint
         ) from error
-    return packed
 
 
 def read_back(path: Path, data: bytes, meter: Meter, cancel: Cancel | None) -> tarball.Packed:
@@ -224,11 +228,6 @@ def _commit(
     return packed
 
 
-def _same_bytes(run_id: str, written: tarball.Packed, found: tarball.Packed) -> None:
-    if written != found:
-        raise ArchiveError(f"{run_id}: the disk gave back other bytes than written", "Check that disk.")
-
-
 def _complete(archive_dir: Path, run_id: str) -> bool:
     return all(beside(archive_dir, run_id, suffix).exists() for suffix in SIDECARS)
 
@@ -276,10 +275,3 @@ def partial_run_id(name: str) -> str | None:
     suffixes = "|".join(re.escape(suffix) for suffix in (TARBALL, *SIDECARS))
     match = re.fullmatch(rf"\.(.+?)(?:{suffixes})(?:\.\d+)?{re.escape(PARTIAL)}", name)
     return match[1] if match else None
-
-
-def recover(archive_dir: Path, results_dir: Path) -> list[str]:
-    """Finish or undo whatever a crash left; see `exptui.core.archive.recovery`."""
-    from exptui.core.archive import recovery
-
-    return recovery.recover(archive_dir, results_dir)

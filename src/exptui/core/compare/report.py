@@ -7,24 +7,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import msgspec
 import tomli_w
 
 from exptui.core.compare.deltas import MISSING, Difference, MetricDelta, differences, metric_deltas
 from exptui.core.configs import config
 from exptui.core.monitor import metrics
 from exptui.core.monitor.text import clean
-from exptui.core.runs.run import RunRecord
+from exptui.core.runs.run import RunView
 
 HEADS = {"config": "Config", "fingerprint": "Fingerprint"}
-
-
-@dataclass(frozen=True)
-class Side:
-    """One run to be compared."""
-
-    run_id: str
-    path: Path
-    record: RunRecord | None
 
 
 @dataclass(frozen=True)
@@ -40,7 +32,7 @@ class Comparison:
     problems: list[str]
 
 
-def compare(baseline: Side, candidate: Side) -> Comparison:
+def compare(baseline: RunView, candidate: RunView) -> Comparison:
     """Compare two runs from their directories.
 
     Raises:
@@ -48,7 +40,7 @@ def compare(baseline: Side, candidate: Side) -> Comparison:
     """
     sides = (baseline, candidate)
     configs = [config.parse(Path(f"{side.run_id}.toml"), _config_bytes(side)) for side in sides]
-    prints = [config.flatten(dict(side.record.fingerprint or {})) if side.record else {} for side in sides]
+    prints = [_circumstances(side) for side in sides]
     found = [metrics.read(side.path) for side in sides]
     fingerprint = differences(*prints)
     unclean = [
@@ -62,7 +54,10 @@ def compare(baseline: Side, candidate: Side) -> Comparison:
         if side.record and side.record.code_changed
     ]
     if all(prints):
-        unclean += sorted({f"{difference.key.partition('.')[0]} differs" for difference in fingerprint})
+        heads = {difference.key.partition(".")[0] for difference in fingerprint}
+        # Where the code itself was hashed, another commit with the same code is still a clean A/B.
+        hashed = all(any(key.startswith("code.") for key in seen) for seen in prints)
+        unclean += sorted(f"{head} differs" for head in heads - ({"git"} if hashed else set()))
     return Comparison(
         baseline.run_id,
         candidate.run_id,
@@ -78,7 +73,16 @@ def compare(baseline: Side, candidate: Side) -> Comparison:
     )
 
 
-def _config_bytes(side: Side) -> bytes:
+def _circumstances(side: RunView) -> dict[str, object]:
+    """All but the config that should be equal: the fingerprint, and how the trainer was started."""
+    if side.record is None or side.record.fingerprint is None:
+        return {}
+    recipe = side.record.recipe
+    started = {name: getattr(recipe, name) for name in ("command", "passed", "set", "secret", "preset")}
+    return config.flatten({**side.record.fingerprint, "recipe": msgspec.to_builtins(started)})
+
+
+def _config_bytes(side: RunView) -> bytes:
     return config.read_bytes(side.path / "config.toml")
 
 

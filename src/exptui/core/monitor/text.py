@@ -20,11 +20,7 @@ def clean(text: str | bytes, cap: int = CAP) -> str:
     a tab becomes a space; what is cut off is said.
     """
     if isinstance(text, bytes):
-        text = (
-            text[: 4 * cap + 4].decode(errors="replace")
-            if len(text) > 4 * cap
-            else text.decode(errors="replace")
-        )
+        text = text.decode(errors="replace")
     shown = text[:cap].replace("\t", " ").translate(_TABLE)
     return f"{shown}… (+{len(text) - cap:,})" if len(text) > cap else shown
 

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from exptui.core.errors import RunError
-from exptui.core.files import canonical_json, sha256_bytes, sha256_file
+from exptui.core.files import sha256_file
 from exptui.core.runs.run import Recipe
 
 THREADS = ("OMP", "OPENBLAS", "MKL", "NUMEXPR", "RAYON")
@@ -101,10 +101,8 @@ def code_digest(code: tuple[str, ...], project: Path) -> dict[str, str]:
 
 def fingerprint(recipe: Recipe, project: Path) -> dict[str, object]:
     """Code, program, packages and machine, as they are when the trainer starts; no scratch paths."""
-    code = code_digest(recipe.code, project)
     return {
-        "code": code,
-        "code_digest": sha256_bytes(canonical_json(code)) if code else None,
+        "code": code_digest(recipe.code, project),
         "program": sha256_file(Path(recipe.argv[0]))[0],
         "packages": packages(Path(recipe.argv[0])),
         "cpu": _cpu(),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import enum
 import socket
+from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
@@ -97,6 +98,18 @@ class RunRecord(msgspec.Struct, frozen=True, kw_only=True):
     exit: Exit | None = None
     fingerprint: dict[str, object] | None = None
     code_changed: bool = False
+
+
+@dataclass(frozen=True)
+class RunView:
+    """A run as it is shown: its directory, its record where there is one, and its state at the time of looking."""
+
+    run_id: str
+    path: Path
+    state: RunState
+    record: RunRecord | None
+    problem: str = ""
+    leftovers: bool = False
 
 
 def write(directory: Path, record: RunRecord) -> None:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from exptui.core.archive import ledger, restore, seal
+from exptui.core.archive import ledger, recovery, restore, seal
 from exptui.core.archive import manifest as mf
 from exptui.core.errors import ArchiveError, Cancelled, CorruptError, StorageError
 from exptui.core.files import Cancel, sha256_bytes
@@ -128,8 +128,8 @@ def test_recover_after_a_crash(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, 
         finally:
             os._exit(1)
     assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 9
-    assert seal.recover(archive, results) or stage in ("_remove_source", "_to_trash")
-    assert seal.recover(archive, results) == []
+    assert recovery.recover(archive, results) or stage in ("_remove_source", "_to_trash")
+    assert recovery.recover(archive, results) == []
     committed = stage in ("_remove_source", "_to_trash", "remove_tree")
     assert (archive / f"{RUN}.tar.gz").exists() == committed
     assert run.exists() == (stage != "remove_tree")
@@ -146,7 +146,7 @@ def test_recover_finds_and_puts_back(tmp_path: Path) -> None:
     do_seal(run)
     (archive / "ledger.jsonl").unlink()
     run.rename(results / ".trash-other")
-    assert len(seal.recover(archive, results)) == 2
+    assert len(recovery.recover(archive, results)) == 2
     assert (results / "other").is_dir()
     assert ledger.read(archive)[0][0]["event"] == "found"
 

@@ -109,3 +109,28 @@ def test_links_live_runs_and_failed_runs_are_refused(ran: tuple[Workspace, Path]
     with pytest.raises(ArchiveError, match="FAILED"):
         space.archive(failed)
     assert space.archive(failed, incomplete=True).run_id == failed
+
+
+def test_an_empty_directory_is_named_as_not_archived(ran: tuple[Workspace, Path]) -> None:
+    space, directory = ran
+    (directory / "plots/later").mkdir(parents=True)
+    assert space.archive(directory.name).skipped == ("plots/later",)
+
+
+def test_recovery_keeps_the_source_of_a_damaged_archive(
+    ran: tuple[Workspace, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    space, directory = ran
+    before = contents(directory)
+    monkeypatch.setattr(sealing, "remove_tree", lambda _: None)  # as if killed after the commit
+    sealed = space.archive(directory.name)
+    monkeypatch.undo()
+    trash = space.results / f".trash-{directory.name}"
+    good = sealed.path.read_bytes()
+    sealed.path.write_bytes(good[:-9] + b"x" + good[-8:])
+    assert "not intact" in space.recover()[0]
+    assert contents(trash) == before
+    sealed.path.write_bytes(good)
+    assert space.recover() == [f"finished removing {directory.name}, which is archived"]
+    assert not trash.exists()
+    assert space.recover() == []

@@ -11,6 +11,7 @@ import pytest
 from exptui.core.compare.deltas import MISSING, differences, metric_deltas, same
 from exptui.core.compare.report import markdown
 from exptui.core.monitor import metrics
+from exptui.core.workspace import Workspace
 from support import workspace
 
 
@@ -80,5 +81,15 @@ def test_a_changed_program_is_not_a_clean_comparison(tmp_path: Path) -> None:
         list(space.wait(space.run("a").name))
     first, second = (view.run_id for view in space.list_runs())
     comparison = space.compare(first, second)
-    assert comparison.unclean == ["code differs", "code_digest differs"]
+    assert comparison.unclean == ["code differs"]
     assert "fingerprint" not in json.dumps([d.key for d in comparison.config])
+
+
+def test_another_command_is_not_a_clean_comparison(tmp_path: Path) -> None:
+    space = workspace(tmp_path)
+    list(space.wait(space.run("a").name))
+    settings = space.root / "exptui.toml"
+    settings.write_text(settings.read_text().replace("echo trained", "echo otherwise"))
+    list(space.wait(Workspace(space.root).run("a").name))
+    first, second = (view.run_id for view in space.list_runs())
+    assert space.compare(first, second).unclean == ["recipe differs"]

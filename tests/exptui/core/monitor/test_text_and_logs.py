@@ -20,7 +20,8 @@ def test_nothing_that_commands_a_terminal_survives(text: str | bytes) -> None:
 
 def test_what_becomes_of_controls() -> None:
     assert clean("\x1b]52;c;x\x07\x9b2J\u202eabc\x7f\0") == "␛]52;c;x␇�2J�abc␡␀"
-    assert clean("x" * 20, cap=5) == "xxxxx… (+15)"
+    assert clean("x" * 20, cap=5) == clean(b"x" * 20, cap=5) == "xxxxx… (+15)"
+    assert clean(b"x" * 99, cap=5) == "xxxxx… (+94)"
     assert clean_line(b"10%\r50%\r100%\r\n") == "100%"
     assert clean_line(b"\xff ok") == "� ok"
 

@@ -14,8 +14,8 @@ import pytest
 from exptui.core.errors import RunError
 from exptui.core.files import is_held
 from exptui.core.runs import run
-from exptui.core.runs.run import RunState
-from exptui.core.workspace import RunView, Workspace
+from exptui.core.runs.run import RunState, RunView
+from exptui.core.workspace import Workspace
 from support import until, workspace
 
 WAIT = 'echo $$ > "$EXPTUI_OUTPUT/pid"; echo up; exec sleep 60'
