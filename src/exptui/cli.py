@@ -8,11 +8,14 @@ import sys
 import traceback
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TextIO
 
 import msgspec
 
 from exptui import __version__
+from exptui.core.audit import report as audit
 from exptui.core.compare import report
+from exptui.core.configs.derive import parse_edits
 from exptui.core.errors import CorruptError, ExptuiError, UsageError
 from exptui.core.monitor.logs import LogTail
 from exptui.core.monitor.text import clean, clean_line
@@ -65,6 +68,18 @@ def parser() -> argparse.ArgumentParser:
     run.add_argument("configs", nargs="+", metavar="CONFIG")
     run.add_argument("--wait", action="store_true", help="wait for the end; exit 3 unless every run FINISHED")
     run.add_argument("--follow", action="store_true", help="print the logs meanwhile (implies --wait)")
+    run.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        dest="edits",
+        help="first write a config of its own with this key changed, and run that",
+    )
+    resume = command("resume", "go on with a run that did not finish, from its last valid checkpoint")
+    resume.add_argument("run", metavar="RUN")
+    resume.add_argument("--wait", action="store_true", help="wait for the end; exit 3 unless it FINISHED")
+    resume.add_argument("--follow", action="store_true", help="print the log meanwhile (implies --wait)")
     stop = command("stop", "end a run and every process of it")
     stop.add_argument("run", metavar="RUN")
     listing = command("ls", "list runs, configs or archives")
@@ -75,8 +90,6 @@ def parser() -> argparse.ArgumentParser:
     diff.add_argument("baseline", metavar="RUN")
     diff.add_argument("candidate", metavar="RUN")
     diff.add_argument("--markdown", action="store_true", help="also write results/comparisons/<…>.md")
-    for added in (listing, show, diff):
-        added.add_argument("--json", action="store_true", help="machine-readable")
     archive = command(
         "archive", "seal finished runs into archive/; the directory is removed after the commit"
     )
@@ -86,6 +99,19 @@ def parser() -> argparse.ArgumentParser:
     check = command("check", "are the bytes of archives intact; exit 4 where one is not")
     check.add_argument("archives", nargs="*", metavar="ARCHIVE", help="default: all")
     check.add_argument("--read-data", action="store_true", help="hash everything, not only the structure")
+    verify = command(
+        "verify", "run it again in a clean environment and compare every byte; exit 1 where it diverged"
+    )
+    verify.add_argument("what", nargs="+", metavar="RUN|ARCHIVE|FILE.tar.gz")
+    verify.add_argument("--yes", action="store_true", help="run the command a file from elsewhere names")
+    remove = command("rm", "move runs into results/.trash; --undo takes the last one back")
+    remove.add_argument("runs", nargs="*", metavar="RUN")
+    remove.add_argument(
+        "--undo", action="store_true", help="take back the run named, or the last one removed"
+    )
+    doctor = command("doctor", "is everything here that a run needs; exit 3 where it is not")
+    for added in (listing, show, diff, check, verify, doctor):
+        added.add_argument("--json", action="store_true", help="machine-readable")
     restore = command("restore", "unpack an archive into results/, whole or not at all")
     restore.add_argument("archive", metavar="ARCHIVE")
     logs = command("logs", "the end of a run's log")
@@ -108,12 +134,27 @@ def _init(_: argparse.Namespace) -> int:
 
 def _run(arguments: argparse.Namespace) -> int:
     workspace = _workspace(arguments)
-    started = [workspace.run(name).name for name in arguments.configs]
-    for run_id in started:
+    names = arguments.configs
+    if edits := parse_edits(arguments.edits):
+        names = [workspace.derive(name, edits) for name in names]
+    return _started(workspace, arguments, [workspace.run(name).name for name in names])
+
+
+def _resume(arguments: argparse.Namespace) -> int:
+    workspace = _workspace(arguments)
+    view, checkpoint = workspace.resume(arguments.run)
+    attempt = view.record.attempts if view.record else 0
+    print(f"attempt {attempt}, from {clean(checkpoint) or 'the start'}", file=sys.stderr)
+    return _started(workspace, arguments, [view.run_id])
+
+
+def _started(workspace: Workspace, arguments: argparse.Namespace, run_ids: list[str]) -> int:
+    """Print the ids; with --wait or --follow go on until the runs have ended."""
+    for run_id in run_ids:
         print(clean(run_id), flush=True)
     if not (arguments.wait or arguments.follow):
         return OK
-    ends = [_follow(workspace, run_id, 10**9 if arguments.follow else 0) for run_id in started]
+    ends = [_follow(workspace, run_id, 10**9 if arguments.follow else 0) for run_id in run_ids]
     return OK if all(view.state is RunState.FINISHED for view in ends) else FAILED
 
 
@@ -253,6 +294,9 @@ def _check(arguments: argparse.Namespace) -> int:
     workspace = _workspace(arguments)
     names = arguments.archives or [archived.run_id for archived in workspace.list_archives()]
     results = [workspace.check(name, read_data=arguments.read_data) for name in names]
+    if arguments.json:
+        _print_json(msgspec.to_builtins(results))
+        return CORRUPT if any(result.problems for result in results) else OK
     for result in results:
         print(f"{clean(result.run_id)}  {'CORRUPT' if result.problems else 'intact'}")
         for problem in result.problems:
@@ -262,6 +306,80 @@ def _check(arguments: argparse.Namespace) -> int:
     elif not arguments.read_data:
         print("names, sizes and sidecars only; hash every byte with: --read-data", file=sys.stderr)
     return CORRUPT if any(result.problems for result in results) else OK
+
+
+def _verify(arguments: argparse.Namespace) -> int:
+    workspace = _workspace(arguments)
+    _recover(workspace)
+    reports = []
+    for name in arguments.what:
+        report = _follow_audit(workspace, workspace.verify(name, trust=arguments.yes))
+        reports.append(report)
+        if not arguments.json:
+            print("\n".join(clean(line) for line in audit.lines(report)))
+    if arguments.json:
+        _print_json(msgspec.to_builtins(reports))
+    return audit.worst(report.verdict for report in reports).exit_code
+
+
+def _follow_audit(workspace: Workspace, directory: Path) -> audit.AuditReport:
+    """Show how far a verification is until its report is there; Ctrl-C ends it, with UNKNOWN."""
+    line = ProgressLine(sys.stderr)
+    while True:
+        try:
+            for now in workspace.follow(directory):
+                if isinstance(now, audit.AuditReport):
+                    line.clear()
+                    return now
+                line.show(now.phase, now.done, now.total)
+        except KeyboardInterrupt:
+            line.show("stopping", 0, 0)
+            workspace.cancel(directory)
+
+
+class ProgressLine:
+    """One line on a terminal, redrawn in place; nothing at all where it is not a terminal."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self.stream, self.shown = stream, ""
+
+    def show(self, what: str, done: int, total: int) -> None:
+        """Redraw if there is something new to say."""
+        share = f" {100 * done // total:3} %  {done / 1e6:,.1f} of {total / 1e6:,.1f} MB" if total else ""
+        if self.stream.isatty() and (text := f"{clean(what)}{share}") != self.shown:
+            self.shown = text
+            print(f"\r\x1b[K{text}", end="", file=self.stream, flush=True)
+
+    def clear(self) -> None:
+        """Leave an empty line behind."""
+        if self.shown:
+            print("\r\x1b[K", end="", file=self.stream, flush=True)
+
+
+def _rm(arguments: argparse.Namespace) -> int:
+    workspace = _workspace(arguments)
+    if arguments.undo:
+        for name in arguments.runs or [""]:
+            print(f"{clean(str(workspace.undo_remove(name)))} is back")
+        return OK
+    if not arguments.runs:
+        raise UsageError("which run?", "exptui rm RUN…")
+    for name in arguments.runs:
+        place = workspace.remove(name)
+        print(f"{clean(place.name)} is in {clean(str(place.parent))}; take it back with: exptui rm --undo")
+    return OK
+
+
+def _doctor(arguments: argparse.Namespace) -> int:
+    findings = list(_workspace(arguments).examine())
+    if arguments.json:
+        _print_json(msgspec.to_builtins(findings))
+    marks = {"ok": "✔", "bad": "✗", "note": "·"}
+    for found in () if arguments.json else findings:
+        print(f"{marks[found.mark]} {found.what:18} {clean(found.detail)}")
+        if found.hint:
+            print(f"  → {clean(found.hint)}")
+    return FAILED if any(found.mark == "bad" for found in findings) else OK
 
 
 def _restore(arguments: argparse.Namespace) -> int:

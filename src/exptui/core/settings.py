@@ -37,6 +37,7 @@ class TrainerSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     seed_key: str = "engine.base_seed"
     stop_grace: float = 10.0
     observational: tuple[str, ...] = ()
+    volatile: dict[str, tuple[str, ...]] = {}
     environment: EnvironmentPolicy = EnvironmentPolicy()
 
 

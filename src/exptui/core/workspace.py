@@ -3,25 +3,29 @@
 from __future__ import annotations
 
 import os
-import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import msgspec
-import psutil
 
+from exptui.core import doctor
 from exptui.core.archive import recovery
-from exptui.core.archive.restore import Archived, CheckResult, check, list_archives, restore
+from exptui.core.archive.restore import Archived, CheckResult, check, list_archives, load_manifest, restore
 from exptui.core.archive.seal import Sealed, Seed, seal
+from exptui.core.audit import session
+from exptui.core.audit.report import AuditReport
+from exptui.core.audit.verify import Request, recorded_trainer
 from exptui.core.compare.report import Comparison, compare, markdown
 from exptui.core.configs import config as configs
+from exptui.core.configs import derive
 from exptui.core.configs.config import Config
 from exptui.core.errors import ArchiveError, ConfigError, CorruptError, RunError, UsageError
 from exptui.core.files import pretty_json, sha256_bytes, storage_errors, write_atomic
 from exptui.core.monitor import metrics
-from exptui.core.runs import launch, run
+from exptui.core.runs import launch, resume, run, trash
 from exptui.core.runs.run import RunState, RunView
 from exptui.core.settings import Settings
 from exptui.core.settings import load as load_settings
@@ -122,6 +126,31 @@ class Workspace:
         """Queue a run of a config; returns its directory."""
         return launch.launch(self.config(name), self.settings, self.places)
 
+    def derive(self, name: str, edits: Mapping[str, Any], stem: str = "") -> str:
+        """Clone a config with some keys changed; returns the new one's stem."""
+        return derive.clone(self.config(name), edits, stem).stem
+
+    def resume(self, name: str) -> tuple[RunView, str]:
+        """Queue the next attempt of a run that did not finish; returns it and the checkpoint it goes on from."""
+        view = self.show(name)
+        checkpoint = resume.resume(view, self.places)
+        return self._view(view.path), checkpoint
+
+    def remove(self, name: str) -> Path:
+        """Move a run into the trash; returns where it is.
+
+        Raises:
+            RunError: it is still at work.
+        """
+        view = self.show(name)
+        if view.state.live or view.leftovers:
+            raise RunError(f"{view.run_id} is still at work", "Stop it first: exptui stop RUN")
+        return trash.put(view.path)
+
+    def undo_remove(self, name: str = "") -> Path:
+        """Take a run back out of the trash; without a name the one removed last."""
+        return trash.take_back(self.results, name)
+
     def list_runs(self) -> list[RunView]:
         """Every directory in `results/`, oldest first."""
         try:
@@ -132,8 +161,10 @@ class Workspace:
             ]
         except FileNotFoundError:
             return []
-        views = (self._view(path) for path in found)
-        return sorted(views, key=lambda v: (v.record.queued_at if v.record else "", v.run_id))
+        views = [self._view(path) for path in found]
+        adopted = {v.record.adopted for v in views if v.record}
+        shown = (v for v in views if v.run_id not in adopted)
+        return sorted(shown, key=lambda v: (v.record.queued_at if v.record else "", v.run_id))
 
     def show(self, name: str) -> RunView:
         """One run by its id, or the newest one of a config's stem.
@@ -143,7 +174,7 @@ class Workspace:
         """
         if "/" not in name and name not in ("", ".", "..") and (self.results / name).is_dir():
             return self._view(self.results / name)
-        matching = [v for v in self.list_runs() if v.run_id.rpartition("_")[0] == name.removesuffix(".toml")]
+        matching = [v for v in self.list_runs() if v.stem == name.removesuffix(".toml")]
         if not matching:
             raise UsageError(f"no run {name!r} in {self.results}", "List what there is with: exptui ls")
         return matching[-1]
@@ -174,7 +205,7 @@ class Workspace:
 
     def recover(self) -> list[str]:
         """Finish or undo what a crash left in `archive/` and `results/`; a line for each thing done."""
-        return recovery.recover(self.archives, self.results)
+        return [*recovery.recover(self.archives, self.results), *session.recover(self.archives)]
 
     def archive(self, name: str, *, keep: bool = False, incomplete: bool = False) -> Sealed:
         """Seal a run into `archive/`; its directory is removed after the commit, unless `keep`.
@@ -243,6 +274,71 @@ class Workspace:
         restore(path, destination)
         return destination
 
+    def verify(self, name: str, *, trust: bool = False) -> Path:
+        """Start to verify an archive, a run, or a FILE.tar.gz; returns the directory `follow` takes.
+
+        A name that is both is taken as the archive. With `trust` a file from elsewhere is run as it says itself.
+
+        Raises:
+            UsageError: there is no such thing, or a file from elsewhere without `trust`.
+            RunError: the run is still at work.
+        """
+        request = self._request(name, trust=trust)
+        return session.start(request, self.archives, self.places, self.root)
+
+    def _request(self, name: str, *, trust: bool) -> Request:
+        stem = name.removesuffix(".tar.gz")
+        if "/" not in name and (self.archives / f"{stem}.tar.gz").is_file():
+            return Request(run_id=stem, source=str(self.archives / f"{stem}.tar.gz"), archived=True)
+        if name.endswith(".tar.gz"):
+            return self._foreign(Path(name).absolute(), trust=trust)
+        view = self.show(name)
+        if view.state.live or view.leftovers:
+            raise RunError(f"{view.run_id} is still at work", "Verify it when it has finished.")
+        return Request(run_id=view.run_id, source=str(view.path), archived=False)
+
+    def _foreign(self, path: Path, *, trust: bool) -> Request:
+        """An archive from elsewhere: what it would run is shown, and run only after a yes."""
+        if not path.is_file():
+            raise UsageError(f"no file {path}", "List the archives here with: exptui ls archive")
+        run_id = path.name.removesuffix(".tar.gz")
+        if path.parent == self.archives:
+            return Request(run_id=run_id, source=str(path), archived=True)
+        if not trust:
+            try:
+                trainer = recorded_trainer(load_manifest(path).recipe)
+            except CorruptError:
+                pass  # the verification itself says so, and runs nothing
+            else:
+                extra = "".join(f" {key}={value}" for key, value in trainer.environment.set.items())
+                raise UsageError(
+                    f"{path.name} is from elsewhere; it would run:{extra} {' '.join(trainer.command)}",
+                    "If you trust that command: exptui verify FILE --yes",
+                )
+        return Request(run_id=run_id, source=str(path), archived=True, recorded=True)
+
+    def follow(self, directory: Path) -> Iterator[session.State | AuditReport]:
+        """How far a verification is; the last item is its report."""
+        return session.follow(directory)
+
+    def cancel(self, directory: Path) -> None:
+        """End a verification; its verdict is UNKNOWN."""
+        session.cancel(directory)
+
+    def verifying(self) -> list[Path]:
+        """The directories of the verifications at work."""
+        folder = self.archives / session.RESTORATION
+        return [p for p in sorted(folder.iterdir()) if session.is_alive(p)] if folder.is_dir() else []
+
+    def audits(self, run_id: str) -> list[AuditReport]:
+        """The finished verifications of a run, the newest first."""
+        found = (session.report(path) for path in session.audits(self.archives, run_id))
+        return [report for report in found if report is not None]
+
+    def examine(self) -> Iterator[doctor.Finding]:
+        """Whether everything is here that a run needs."""
+        return doctor.examine(self.root, lambda: self.settings)
+
     def wait(self, run_id: str, poll: float = 0.1) -> Iterator[RunView]:
         """Look at a run until it is no longer live; the last view is how it ended."""
         while True:
@@ -264,10 +360,12 @@ class Workspace:
                 for current in self.wait(view.run_id):
                     # A supervisor that has just been started says who it is a moment later.
                     if current.record and (supervisor := current.record.supervisor):
-                        _signal(supervisor.pid, supervisor.start_time, current)
+                        _terminate(supervisor, current)
                         break
             case RunState.ORPHANED:
                 self._stop_orphan(view)
+            case _ if view.leftovers and view.record:
+                run.stop_processes(view.path, view.record)
             case RunState.REMOTE:
                 host = view.record.host if view.record else "another host"
                 raise RunError(
@@ -280,13 +378,7 @@ class Workspace:
     def _stop_orphan(self, view: RunView) -> None:
         """Processes that carry the run's id in their environment, TERM, the grace, KILL; then say STOPPED."""
         assert view.record is not None  # ORPHANED has one
-        # The directory too: a run of another workspace may have begun in the same second under the same id.
-        marks = {f"EXPTUI_RUN_ID={view.run_id}".encode(), b"EXPTUI_OUTPUT=" + os.fsencode(view.path)}
-        ours = [p for p in psutil.process_iter() if marks <= set(_environ(p.pid).split(b"\0"))]
-        for process in ours:
-            process.terminate()
-        for process in psutil.wait_procs(ours, timeout=view.record.recipe.stop_grace)[1]:
-            process.kill()
+        run.stop_processes(view.path, view.record)
         end = run.Exit(stop_requested=True, error="stopped after its supervisor was gone")
         run.write(
             view.path,
@@ -294,20 +386,9 @@ class Workspace:
         )
 
 
-def _environ(pid: int) -> bytes:
+def _terminate(supervisor: run.Process, view: RunView) -> None:
     try:
-        return Path(f"/proc/{pid}/environ").read_bytes()
-    except OSError:
-        return b""
-
-
-def _signal(pid: int, start_time: float, view: RunView) -> None:
-    """SIGTERM to that very process; a number used again by another one is left alone."""
-    try:
-        if abs(psutil.Process(pid).create_time() - start_time) < 1:
-            os.kill(pid, signal.SIGTERM)
-    except (psutil.NoSuchProcess, ProcessLookupError):
-        return
+        run.terminate(supervisor)
     except PermissionError as error:
         owner = view.record.user if view.record else "somebody else"
         raise RunError(f"{view.run_id} belongs to {owner}", f"Ask {owner} to stop it.") from error

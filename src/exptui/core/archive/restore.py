@@ -36,6 +36,14 @@ class CheckResult:
 
 
 @dataclass(frozen=True, slots=True)
+class Restored:
+    """What was unpacked, every byte of it verified."""
+
+    manifest: mf.Manifest
+    identity: str
+
+
+@dataclass(frozen=True, slots=True)
 class Archived:
     """An archive as it is listed: nothing is unpacked for this."""
 
@@ -164,7 +172,7 @@ def restore(
     progress: Progress | None = None,
     cancel: Cancel | None = None,
     record: bool = True,
-) -> mf.Manifest:
+) -> Restored:
     """Unpack a verified archive to `destination`, which appears whole by one rename or not at all.
 
     Raises:
@@ -202,7 +210,7 @@ def restore(
             ledger.append(folder, ledger.event("restored", run_id, identity))
         except StorageError as error:
             raise StorageError(f"{run_id} was restored, but {error.message}", error.hint) from error
-    return manifest
+    return Restored(manifest, identity)
 
 
 def _vacant(destination: Path) -> None:

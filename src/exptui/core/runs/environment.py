@@ -133,23 +133,32 @@ def _cpu() -> dict[str, str]:
     return {"model": found.get("model name", ""), "flags": found.get("flags", found.get("Features", ""))}
 
 
+def _ask_git(project: Path, *words: str) -> bytes | None:
+    """What git prints; None where there is no git, no repository, or no answer in 20 s."""
+    try:
+        done = subprocess.run(
+            ["git", "-C", str(project), *words],
+            env={**os.environ, "GIT_OPTIONAL_LOCKS": "0"},
+            capture_output=True,
+            timeout=20,
+            check=False,
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return done.stdout if done.returncode == 0 else None
+
+
 def _git(project: Path) -> dict[str, object] | None:
     """Commit and whether the tree differs from it; None where there is no repository."""
-    env = {**os.environ, "GIT_OPTIONAL_LOCKS": "0"}
+    commit = _ask_git(project, "rev-parse", "HEAD")
+    if commit is None:
+        return None
+    return {
+        "commit": commit.decode().strip(),
+        "dirty": bool(_ask_git(project, "status", "--porcelain")),
+    }
 
-    def ask(*words: str) -> str | None:
-        try:
-            done = subprocess.run(
-                ["git", "-C", str(project), *words],
-                env=env,
-                capture_output=True,
-                text=True,
-                timeout=20,
-                check=False,
-            )
-        except (OSError, subprocess.TimeoutExpired):
-            return None
-        return done.stdout.strip() if done.returncode == 0 else None
 
-    commit = ask("rev-parse", "HEAD")
-    return {"commit": commit, "dirty": bool(ask("status", "--porcelain"))} if commit else None
+def code_patch(project: Path) -> bytes:
+    """The uncommitted difference of the trainer's repository to its commit; empty where there is none."""
+    return _ask_git(project, "diff", "--binary", "--no-ext-diff", "--no-textconv", "HEAD") or b""

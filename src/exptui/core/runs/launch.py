@@ -94,14 +94,21 @@ def freeze(
         stop_grace=trainer.stop_grace,
         observational=trainer.observational,
         slots=settings.queue.slots,
+        volatile=trainer.volatile,
+        adopts=not any("{output}" in word for word in (*trainer.command, trainer.cwd)),
     )
 
 
 def claim(results: Path, stem: str) -> Path:
-    """Make the run's directory; `mkdir` decides between two launchers of the same second."""
+    """Make the run's directory; `mkdir` decides between two launchers of the same second.
+
+    An id that an archive beside `results` has is not given again.
+    """
     base = f"{stem}_{datetime.now(UTC):%Y%m%dT%H%M%SZ}"
     for number in range(1, 10_000):
         directory = results / (base if number == 1 else f"{base}-{number}")
+        if (results.parent / "archive" / f"{directory.name}.tar.gz").exists():
+            continue
         try:
             directory.mkdir()
         except FileExistsError:
@@ -121,47 +128,68 @@ def launch(config: Config, settings: Settings, places: Places) -> Path:
         places.results.mkdir(exist_ok=True)
         directory = claim(places.results, config.stem)
     try:
-        recipe = freeze(config, trainer, settings, places, directory)
-        with storage_errors("write the run's files"):
-            write_atomic(directory / "config.toml", config.data, mode=0o644)
-            record = RunRecord(
-                run_id=directory.name,
-                config_name=config.path.name,
-                config_sha256=config.sha256,
-                settings_digest=config.settings_digest,
-                user=getpass.getuser(),
-                host=socket.gethostname(),
-                queued_at=now(),
-                recipe=recipe,
-            )
-            start_supervisor(directory, record, places)
+        begin(directory, config, freeze(config, trainer, settings, places, directory), places)
     except BaseException:
         shutil.rmtree(directory, ignore_errors=True)
         raise
     return directory
 
 
-def start_supervisor(directory: Path, record: RunRecord, places: Places) -> None:
+def begin(directory: Path, config: Config, recipe: Recipe, places: Places, ticket: str = "") -> None:
+    """Put the config into an empty directory and queue its run; `ticket` names it in the queue (default: its id)."""
+    with storage_errors("write the run's files"):
+        write_atomic(directory / "config.toml", config.data, mode=0o644)
+        record = RunRecord(
+            run_id=directory.name,
+            config_name=config.path.name,
+            config_sha256=config.sha256,
+            settings_digest=config.settings_digest,
+            user=getpass.getuser(),
+            host=socket.gethostname(),
+            queued_at=now(),
+            recipe=recipe,
+        )
+        start_supervisor(directory, record, places, ticket or directory.name)
+
+
+def start_supervisor(directory: Path, record: RunRecord, places: Places, ticket: str) -> None:
     """Write the queued record and start the detached process that owns the run from now on.
 
     The supervisor inherits its lock, so there is no moment at which a live run looks abandoned.
+
+    Raises:
+        RunError: somebody else is starting it, or some process of it is still at work.
     """
     locks = queue.lock_directory(places.results)
     with queue.decide(locks):
-        for stale in (locks / f"{record.run_id}{suffix}" for suffix in (queue.RUN, queue.SUPERVISOR)):
+        for stale in (locks / f"{ticket}{suffix}" for suffix in (queue.RUN, queue.SUPERVISOR)):
+            if queue.held(stale):
+                raise RunError(f"{record.run_id} is at work already", "See it with: exptui show RUN")
             stale.unlink(missing_ok=True)
-        lock = Lock.take(locks / f"{record.run_id}{queue.SUPERVISOR}")
+        lock = Lock.take(locks / f"{ticket}{queue.SUPERVISOR}")
         assert lock is not None  # a fresh file under the queue's lock
     with lock:
         run.write(
             directory,
             structs.replace(
-                record, phase=Phase.QUEUED, supervisor_lock=lock.identity(), run_lock=None, exit=None
+                record,
+                phase=Phase.QUEUED,
+                supervisor=None,
+                supervisor_lock=lock.identity(),
+                run_lock=None,
+                exit=None,
+                ended_at="",
             ),
         )
         fsync_dir(directory.parent)
         subprocess.Popen(
-            [sys.executable, "-P", "-m", "exptui.core.runs.supervisor", str(directory), str(places.project)],
+            [
+                sys.executable,
+                "-P",
+                "-m",
+                "exptui.core.runs.supervisor",
+                *map(str, (directory, places.project, places.results)),
+            ],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,

@@ -13,6 +13,7 @@ from exptui.core.errors import StorageError
 from exptui.core.files import Lock, LockId, is_held, sha256_bytes
 
 SUPERVISOR, RUN = ".supervisor", ".run"
+ADOPTING = "adopting.lock"
 
 
 def lock_directory(results: Path) -> Path:
@@ -38,28 +39,29 @@ def decide(directory: Path) -> Lock:
     return lock
 
 
-def may_start(directory: Path, run_id: str, slots: int) -> bool:
-    """Whether this queued run is next and a slot is free; call it under `decide`."""
-    if sum(_held(path) for path in directory.glob(f"*{RUN}")) >= slots:
+def may_start(directory: Path, ticket: str, slots: int) -> bool:
+    """Whether the queued run of that ticket is next and a slot is free; call it under `decide`."""
+    if sum(held(path) for path in directory.glob(f"*{RUN}")) >= slots:
         return False
-    for ticket in sorted(directory.glob(f"*{SUPERVISOR}"), key=_age):
-        name = ticket.name.removesuffix(SUPERVISOR)
-        if name == run_id:
+    for waiting in sorted(directory.glob(f"*{SUPERVISOR}"), key=_age):
+        name = waiting.name.removesuffix(SUPERVISOR)
+        if name == ticket:
             return True
-        if not (directory / f"{name}{RUN}").exists() and _held(ticket):
+        if not (directory / f"{name}{RUN}").exists() and held(waiting):
             return False
     return True
 
 
-def _age(ticket: Path) -> int:
+def _age(waiting: Path) -> int:
     """When it was queued, in ns; 0 for one whose supervisor has just ended and removed it."""
     try:
-        return ticket.stat().st_mtime_ns
+        return waiting.stat().st_mtime_ns
     except FileNotFoundError:
         return 0
 
 
-def _held(path: Path) -> bool:
+def held(path: Path) -> bool:
+    """Whether some process holds the lock of that name."""
     try:
         stat = path.stat()
     except FileNotFoundError:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import enum
+import os
+import signal
 import socket
 from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
+import psutil
 
 from exptui.core.files import LockId, is_held, pretty_json, read_json, write_atomic
 
@@ -57,6 +61,8 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True):
     stop_grace: float
     observational: tuple[str, ...]
     slots: int
+    volatile: dict[str, tuple[str, ...]] = {}
+    adopts: bool = False  # not told where to write: a directory it makes in results/ is taken over
 
 
 class Process(msgspec.Struct, frozen=True, kw_only=True):
@@ -98,6 +104,9 @@ class RunRecord(msgspec.Struct, frozen=True, kw_only=True):
     exit: Exit | None = None
     fingerprint: dict[str, object] | None = None
     code_changed: bool = False
+    resumed_from: str = ""
+    argv: tuple[str, ...] = ()  # of this attempt, where it is not the recipe's
+    adopted: str = ""  # name in results/ of the directory the trainer made itself, until it is merged
 
 
 @dataclass(frozen=True)
@@ -110,6 +119,17 @@ class RunView:
     record: RunRecord | None
     problem: str = ""
     leftovers: bool = False
+
+    @property
+    def stem(self) -> str:
+        """The name of the experiment, as the run id tells it."""
+        return self.run_id.rpartition("_")[0] or self.run_id
+
+    @property
+    def files(self) -> Path:
+        """Where the trainer's files are now: the directory it made itself while it runs, else the run's own."""
+        own = self.path.parent / self.record.adopted if self.record and self.record.adopted else self.path
+        return own if own.is_dir() else self.path
 
 
 def write(directory: Path, record: RunRecord) -> None:
@@ -171,3 +191,34 @@ def _ended(end: Exit) -> RunState:
 def has_leftovers(record: RunRecord) -> bool:
     """Whether some process of the trainer's tree still holds the run's lock."""
     return record.run_lock is not None and is_held(record.run_lock)
+
+
+def terminate(process: Process) -> None:
+    """SIGTERM to that very process; a number used again by another one is left alone.
+
+    Raises:
+        PermissionError: it is somebody else's.
+    """
+    with contextlib.suppress(psutil.NoSuchProcess, ProcessLookupError):
+        if abs(psutil.Process(process.pid).create_time() - process.start_time) < 1:
+            os.kill(process.pid, signal.SIGTERM)
+
+
+def stop_processes(directory: Path, record: RunRecord) -> None:
+    """TERM, the grace, KILL to whatever carries the run's id and directory in its environment."""
+    # The directory too: a run of another workspace may have begun in the same second under the same id.
+    marks = {f"EXPTUI_RUN_ID={record.run_id}".encode(), b"EXPTUI_OUTPUT=" + os.fsencode(directory)}
+    ours = [p for p in psutil.process_iter() if marks <= set(_environ(p.pid).split(b"\0"))]
+    for process in ours:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.terminate()
+    for process in psutil.wait_procs(ours, timeout=record.recipe.stop_grace)[1]:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.kill()
+
+
+def _environ(pid: int) -> bytes:
+    try:
+        return Path(f"/proc/{pid}/environ").read_bytes()
+    except OSError:
+        return b""

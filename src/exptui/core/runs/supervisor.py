@@ -22,7 +22,7 @@ import psutil
 
 from exptui.core.errors import ExptuiError
 from exptui.core.files import Lock, LockId, pretty_json, write_atomic
-from exptui.core.runs import environment, queue, run
+from exptui.core.runs import adopt, environment, queue, run
 from exptui.core.runs.launch import now
 from exptui.core.runs.run import Exit, Phase, Process
 
@@ -42,14 +42,16 @@ def boot_id() -> str:
 class Supervisor:
     """One run, from queued to exited."""
 
-    def __init__(self, directory: Path, project: Path, lock_fd: int) -> None:
+    def __init__(self, directory: Path, project: Path, results: Path, lock_fd: int) -> None:
         record = run.read(directory)
         if record is None or record.supervisor_lock is None:
             raise SystemExit(f"{directory} holds no queued run")
-        self.directory, self.project, self.record = directory, project, record
+        self.directory, self.project, self.results, self.record = directory, project, results, record
+        self.before: frozenset[str] = frozenset()
         self.lock = Lock(lock_fd, Path(record.supervisor_lock.path))
         self.locks = self.lock.path.parent
-        self.scratch = self.locks / f"{record.run_id}.scratch"
+        self.ticket = self.lock.path.name.removesuffix(queue.SUPERVISOR)
+        self.scratch = self.locks / f"{self.ticket}.scratch"
         self.stop_requested = False
         self.wake, wake_write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         signal.set_wakeup_fd(wake_write)
@@ -79,23 +81,32 @@ class Supervisor:
         self._save(supervisor=Process(pid=me.pid, start_time=me.create_time(), boot_id=boot_id()))
         end = Exit(error="the supervisor failed")
         try:
-            lock = self._wait_for_slot()
-            end = self._train(lock) if lock else Exit(stop_requested=True)
+            with contextlib.ExitStack() as held:
+                lock = self._wait_for_slot(held)
+                end = self._train(lock) if lock else Exit(stop_requested=True)
+                end = self._adopt(end)
         except (ExptuiError, OSError) as error:
             end = Exit(error=str(error))
         finally:
             shutil.rmtree(self.scratch, ignore_errors=True)
             self._save(phase=Phase.EXITED, ended_at=now(), exit=end)
             if not run.has_leftovers(self.record):
-                (self.locks / f"{self.record.run_id}{queue.RUN}").unlink(missing_ok=True)
+                (self.locks / f"{self.ticket}{queue.RUN}").unlink(missing_ok=True)
             self.lock.path.unlink(missing_ok=True)
 
-    def _wait_for_slot(self) -> Lock | None:
-        """The run's lock once it is this run's turn; None when a stop came first."""
+    def _wait_for_slot(self, held: contextlib.ExitStack) -> Lock | None:
+        """The run's lock once it is this run's turn; None when a stop came first.
+
+        Of the trainers that choose their directory themselves one works at a time: `held` keeps that lock.
+        """
         while not self.stop_requested:
             with queue.decide(self.locks):
-                if queue.may_start(self.locks, self.record.run_id, self.record.recipe.slots):
-                    return Lock.take(self.locks / f"{self.record.run_id}{queue.RUN}")
+                if queue.may_start(self.locks, self.ticket, self.record.recipe.slots):
+                    alone = self.record.recipe.adopts and Lock.take(self.locks / queue.ADOPTING, wait=False)
+                    if alone is not None:
+                        if alone:
+                            held.callback(alone.release)
+                        return Lock.take(self.locks / f"{self.ticket}{queue.RUN}")
             self._pause(POLL)
         return None
 
@@ -106,7 +117,11 @@ class Supervisor:
         self.scratch.mkdir(mode=0o700)
         identity = lock.identity()
         seen = environment.fingerprint(recipe, self.project)
+        earlier = self.record.fingerprint or seen
         self._save(phase=Phase.RUNNING, started_at=now(), run_lock=identity, fingerprint=seen)
+        if (patch := environment.code_patch(self.project)) and self.record.attempts == 1:
+            write_atomic(self.directory / "code.patch", patch)
+        self.before = adopt.names(self.results) if recipe.adopts else frozenset()
         extra = {
             "EXPTUI_OUTPUT": str(self.directory),
             "EXPTUI_CONFIG": str(self.directory / "config.toml"),
@@ -114,7 +129,7 @@ class Supervisor:
         }
         with (self.directory / "trainer.log").open("ab", buffering=0) as log:
             trainer = subprocess.Popen(
-                recipe.argv,
+                self.record.argv or recipe.argv,
                 cwd=recipe.cwd,
                 env=environment.build(recipe, self.scratch, os.environ, extra),
                 stdin=subprocess.DEVNULL,
@@ -128,7 +143,8 @@ class Supervisor:
         lock.release()
         code = self._watch(trainer, identity)
         after = environment.code_digest(recipe.code, self.project)
-        self._save(code_changed=after != seen["code"])
+        changed = self.record.code_changed or not after == seen["code"] == earlier["code"]
+        self._save(code_changed=changed)
         return Exit(
             code=code if code >= 0 else None,
             signal=-code if code < 0 else None,
@@ -142,6 +158,7 @@ class Supervisor:
             if time.monotonic() - last >= HEARTBEAT:
                 last, beats = time.monotonic(), beats + 1
                 self._attempt({"heartbeat": beats, "pid": trainer.pid, "lock": lock.path})
+            self._look_for_directory()
             self._pause(1.0)
         if code is None:
             self._end_tree(trainer)
@@ -150,6 +167,24 @@ class Supervisor:
             {"heartbeat": beats, "pid": trainer.pid, "code": code, "stop_requested": self.stop_requested}
         )
         return code
+
+    def _look_for_directory(self) -> None:
+        """Say which directory the trainer made for itself, so that it can be read while it is written."""
+        if self.record.recipe.adopts and not self.record.adopted:
+            name = adopt.find(self.results, self.before, self.record.config_sha256)
+            if name:
+                self._save(adopted=name)
+
+    def _adopt(self, end: Exit) -> Exit:
+        """Take over the directory the trainer made; a name clash turns success into failure."""
+        try:
+            self._look_for_directory()
+            if self.record.adopted:
+                adopt.merge(self.results / self.record.adopted, self.directory)
+                self._save(adopted="")
+        except ExptuiError as error:
+            return msgspec.structs.replace(end, code=end.code or None, error=error.message)
+        return end
 
     def _attempt(self, facts: dict[str, object]) -> None:
         number = self.record.attempts
@@ -198,10 +233,11 @@ def default_signals() -> None:
 
 
 def main() -> None:
-    """Entry point: `python -P -m exptui.core.runs.supervisor DIRECTORY PROJECT`."""
+    """Entry point: `python -P -m exptui.core.runs.supervisor DIRECTORY PROJECT RESULTS`."""
     fd = int(os.environ.pop("EXPTUI_LOCK_FD"))
     os.set_inheritable(fd, False)  # noqa: FBT003  positional only
-    Supervisor(Path(sys.argv[1]), Path(sys.argv[2]), fd).main()
+    directory, project, results = map(Path, sys.argv[1:4])
+    Supervisor(directory, project, results, fd).main()
 
 
 if __name__ == "__main__":

@@ -1,0 +1,119 @@
+"""Two sets of files → which are the same, and where the others begin to differ. Nothing is run here."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from itertools import zip_longest
+from pathlib import Path
+from typing import Any, Literal
+
+import msgspec
+
+from exptui import chronicle
+from exptui.chronicle import Mismatch, Status
+from exptui.core.archive.manifest import FileEntry
+from exptui.core.compare.deltas import differences
+from exptui.core.configs.config import flatten
+from exptui.core.files import BLOCK, canonical_json, sha256_bytes
+
+CONFIG = "config.toml"
+FileStatus = Literal["equal", "equal except declared", "differs", "missing", "extra", "not compared"]
+
+
+class FileAudit(msgspec.Struct, frozen=True, kw_only=True):
+    """One file of either side. `offset`: the first byte that differs, of a file that is on both sides."""
+
+    path: str
+    file_class: Literal["identity", "observational"] = msgspec.field(name="class")
+    status: FileStatus
+    offset: int | None = None
+    declared: tuple[str, ...] = ()
+
+    @property
+    def diverged(self) -> bool:
+        """Whether this file alone makes the two runs different."""
+        return self.status in ("differs", "missing", "extra")
+
+
+def compare_files(
+    baseline: tuple[Path, Iterable[FileEntry]],
+    candidate: tuple[Path, Iterable[FileEntry]],
+    volatile: Mapping[str, tuple[str, ...]],
+) -> list[FileAudit]:
+    """Every file of either side, by path. Observational ones are listed as not compared."""
+    ours, theirs = ({entry.path: entry for entry in side[1]} for side in (baseline, candidate))
+    return [
+        _compare(
+            path, (baseline[0], ours.get(path)), (candidate[0], theirs.get(path)), volatile.get(path, ())
+        )
+        for path in sorted(ours.keys() | theirs.keys(), key=str.encode)
+    ]
+
+
+def _compare(
+    path: str,
+    base: tuple[Path, FileEntry | None],
+    new: tuple[Path, FileEntry | None],
+    fields: tuple[str, ...],
+) -> FileAudit:
+    known = base[1] or new[1]
+    assert known is not None  # the path is of one of the two
+    if known.file_class == "observational":
+        return FileAudit(path=path, file_class="observational", status="not compared")
+    if base[1] is None or new[1] is None:
+        return FileAudit(path=path, file_class="identity", status="extra" if base[1] is None else "missing")
+    if base[1].sha256 == new[1].sha256:
+        return FileAudit(path=path, file_class="identity", status="equal")
+    left, right = base[0] / path, new[0] / path
+    if fields and (used := _declared(left, right, fields)):
+        return FileAudit(path=path, file_class="identity", status="equal except declared", declared=used)
+    offset = first_difference(left, right)
+    return FileAudit(path=path, file_class="identity", status="differs", offset=offset)
+
+
+def _declared(left: Path, right: Path, fields: tuple[str, ...]) -> tuple[str, ...]:
+    """The declared fields that differ, when nothing else does; empty otherwise."""
+    values: list[dict[str, Any]] = []
+    for path in (left, right):
+        try:
+            value = json.loads(path.read_bytes())
+        except (ValueError, RecursionError):
+            return ()
+        if not isinstance(value, dict):
+            return ()
+        values.append(flatten(value))
+    differing = [difference.key for difference in differences(values[0], values[1])]
+    return tuple(differing) if differing and set(differing) <= set(fields) else ()
+
+
+def first_difference(left: Path, right: Path) -> int:
+    """Offset of the first byte in which two files differ; the shorter one's length when it is a prefix."""
+    offset = 0
+    with left.open("rb", buffering=0) as one, right.open("rb", buffering=0) as two:
+        while (a := one.read(BLOCK)) and (b := two.read(BLOCK)):
+            if a != b:
+                pairs = enumerate(zip_longest(a, b))
+                return offset + next(at for at, (x, y) in pairs if x != y)
+            offset += len(a)
+    return offset
+
+
+def files_digest(files: Iterable[FileEntry]) -> str:
+    """One digest for all identity files of a run: their paths and SHA-256."""
+    return sha256_bytes(canonical_json([[f.path, f.sha256] for f in files if f.file_class == "identity"]))
+
+
+def compare_chronicles(baseline: Path, candidate: Path, *, complete: bool) -> Mismatch | None:
+    """The first cycle in which the two directories' chronicles differ; of an unfinished one only what it holds.
+
+    None where either has none, or one that is damaged beyond its first frame: then the files decide.
+    """
+    ours, theirs = chronicle.read_for(baseline), chronicle.read_for(candidate)
+    if ours is None or theirs is None or Status.CORRUPT in (ours.status, theirs.status):
+        return None
+    if not complete:
+        common, marks = len(theirs.records), len(theirs.checkpoints)
+        ours = replace(ours, records=ours.records[:common], checkpoints=ours.checkpoints[:marks])
+    return chronicle.first_mismatch(ours, theirs)

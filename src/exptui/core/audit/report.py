@@ -1,0 +1,142 @@
+"""The AuditReport: a verdict, why, where the divergence began, and what could explain it."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Iterable
+
+import msgspec
+
+from exptui.core.audit.compare import FileAudit
+
+
+class Verdict(enum.StrEnum):
+    """What a verification found, the worst first (contract §7)."""
+
+    CORRUPT = "CORRUPT"
+    DIVERGED = "DIVERGED"
+    FAILED = "FAILED"
+    UNKNOWN = "UNKNOWN"
+    AGREES = "AGREES"
+    REPRODUCED = "REPRODUCED"
+
+    @property
+    def exit_code(self) -> int:
+        """What `exptui verify` ends with."""
+        return {"REPRODUCED": 0, "DIVERGED": 1, "FAILED": 3, "CORRUPT": 4, "UNKNOWN": 5, "AGREES": 6}[
+            self.value
+        ]
+
+
+def worst(verdicts: Iterable[Verdict]) -> Verdict:
+    """The verdict that stands for several; UNKNOWN for none."""
+    order = list(Verdict)
+    return min(verdicts, key=order.index, default=Verdict.UNKNOWN)
+
+
+class Change(msgspec.Struct, frozen=True):
+    """One thing that was not the same in the original and in the re-run, as text."""
+
+    key: str
+    baseline: str
+    candidate: str
+
+
+class AuditReport(msgspec.Struct, frozen=True, kw_only=True):
+    """What `audit.json` holds. The original is the baseline (a), the re-run the candidate (b)."""
+
+    schema: int = 1
+    run_id: str
+    verdict: Verdict
+    reason: str
+    source: str
+    identity: str = ""  # of the archive: the SHA-256 of its uncompressed tar
+    run_a_hash: str = ""
+    run_b_hash: str = ""
+    is_identical: bool = False
+    first_mismatch_cycle: int | None = None
+    mismatch_phase: str = ""
+    mismatch_details: tuple[Change, ...] = ()
+    scope: str = "none"
+    cause: str = "not examined"
+    isolation: str = ""
+    attempts: int = 0
+    environment: tuple[Change, ...] | None = None  # None: one side is unknown
+    suspects: tuple[str, ...] = ()
+    files: tuple[FileAudit, ...] = ()
+    command: tuple[str, ...] = ()
+    started_at: str = ""
+    ended_at: str = ""
+    kept: str = ""  # where the re-run is, when it was kept
+
+    @property
+    def diverged_files(self) -> list[FileAudit]:
+        """The identity files that are not the same."""
+        return [file for file in self.files if file.diverged]
+
+
+def headline(report: AuditReport) -> str:
+    """The first line for people: verdict, first cycle, how many files."""
+    compared = [file for file in report.files if file.file_class == "identity"]
+    words = [str(report.verdict)]
+    if report.first_mismatch_cycle is not None:
+        fields = ", ".join(f"{c.key} {c.baseline} → {c.candidate}" for c in report.mismatch_details[:2])
+        words.append(f"at cycle {report.first_mismatch_cycle} ({fields})")
+    if bad := report.diverged_files:
+        words.append(f"{len(bad)} of {len(compared)} files differ")
+    declared = [f"{f.path} {' '.join(f.declared)}" for f in report.files if f.declared]
+    if report.verdict is Verdict.REPRODUCED:
+        words.append(f"{len(compared)} of {len(compared)} files equal")
+        words += [f"except declared: {'; '.join(declared)}"] if declared else []
+    elif report.reason:
+        words.append(report.reason)
+    return f"{words[0]}  " + ", ".join(words[1:]) if len(words) > 1 else words[0]
+
+
+def lines(report: AuditReport) -> list[str]:
+    """The whole report as text, the divergence first, then what could explain it."""
+    out = [
+        headline(report),
+        "",
+        f"run          {report.run_id}",
+        f"source       {report.source}",
+        f"identity     {report.identity or '–'}",
+        f"original     {report.run_a_hash or '–'}",
+        f"re-run       {report.run_b_hash or '–'}",
+        f"scope        {report.scope}",
+        f"attempts     {report.attempts or 'unknown'}",
+        f"isolation    {report.isolation or '–'}",
+        f"environment  {_environment(report)}",
+        f"command      {' '.join(report.command) or '–'}",
+        f"time         {report.started_at} to {report.ended_at}",
+    ]
+    if report.first_mismatch_cycle is not None:
+        out += ["", f"First mismatch: cycle {report.first_mismatch_cycle}, {report.mismatch_phase}"]
+        out += [f"  {c.key:16} {c.baseline} → {c.candidate}" for c in report.mismatch_details]
+    if report.suspects:
+        out += ["", "What could explain it:", *(f"  {suspect}" for suspect in report.suspects)]
+    if report.environment:
+        out += ["", "Not the same in the re-run:"]
+        out += [f"  {c.key}: {_short(c.baseline)} → {_short(c.candidate)}" for c in report.environment]
+    if report.files:
+        out += ["", "Files:"]
+        out += [f"  {file.status:21} {file.path}{_where(file)}" for file in report.files]
+    if report.kept:
+        out += ["", f"The re-run is kept in {report.kept}"]
+    return out
+
+
+def _where(file: FileAudit) -> str:
+    if file.declared:
+        return f"  ({' '.join(file.declared)})"
+    return "" if file.offset is None else f"  (from byte {file.offset:,})"
+
+
+def _environment(report: AuditReport) -> str:
+    if report.environment is None:
+        return "unknown on one side"
+    return f"{len(report.environment)} differences" if report.environment else "the same"
+
+
+def _short(text: str, cap: int = 60) -> str:
+    return text if len(text) <= cap else f"{text[: cap - 1]}…"

@@ -1,0 +1,185 @@
+"""A verification as a process of its own: started, followed and cancelled from any terminal, outliving all of them."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+
+from exptui.core.audit.report import AuditReport, Verdict, lines
+from exptui.core.audit.verify import RERUN, Request
+from exptui.core.errors import CorruptError
+from exptui.core.files import Lock, LockId, is_held, pretty_json, read_json, storage_errors, write_atomic
+from exptui.core.monitor.text import clean
+from exptui.core.runs import launch, queue, run
+from exptui.core.runs.run import Process
+
+REQUEST, STATE, AUDIT, LOG = "request.json", "state.json", "audit.json", "determinism_audit.log"
+RESTORATION = "restoration"
+POLL = 0.1
+
+
+class State(msgspec.Struct, frozen=True, kw_only=True):
+    """How far it is: `done` of `total` bytes of what `phase` says."""
+
+    phase: str
+    done: int = 0
+    total: int = 0
+    lock: LockId
+    worker: Process | None = None
+
+
+def start(request: Request, archives: Path, places: launch.Places, root: Path) -> Path:
+    """Start the worker; returns its directory, `archive/restoration/<run id>_<UTC>/`.
+
+    Raises:
+        StorageError: nothing was started.
+    """
+    with storage_errors("prepare the verification"):
+        (archives / RESTORATION).mkdir(parents=True, exist_ok=True)
+        directory = launch.claim(archives / RESTORATION, request.run_id)
+        lock = Lock.take(queue.lock_directory(places.results) / f"{directory.name}.verify")
+        assert lock is not None  # the directory's name is ours alone
+        with lock:
+            write_atomic(directory / REQUEST, pretty_json(request))
+            write_state(directory, State(phase="starting", lock=lock.identity()))
+            subprocess.Popen(
+                [sys.executable, "-P", "-m", "exptui.core.audit.worker", str(directory), str(root)],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                cwd="/",
+                pass_fds=[lock.fd],
+                start_new_session=True,
+                env={**os.environ, "EXPTUI_LOCK_FD": str(lock.fd)},
+            )
+    return directory
+
+
+def write_state(directory: Path, state: State) -> None:
+    """Replace state.json; not durable, as it means nothing after a crash."""
+    temporary = directory / f".{STATE}.partial"
+    temporary.write_bytes(msgspec.json.encode(state))
+    temporary.rename(directory / STATE)
+
+
+def follow(directory: Path, poll: float = POLL) -> Iterator[State | AuditReport]:
+    """How far it is, again and again; the last item is the report."""
+    while True:
+        alive = is_alive(directory)
+        if (found := report(directory)) is not None:
+            yield found
+            return
+        if not alive:
+            yield _interrupted(directory)
+            return
+        yield read_json(directory / STATE, State)
+        time.sleep(poll)
+
+
+def report(directory: Path) -> AuditReport | None:
+    """The finished report of a verification, None while there is none.
+
+    Raises:
+        CorruptError: audit.json cannot be read as one.
+    """
+    try:
+        return read_json(directory / AUDIT, AuditReport)
+    except FileNotFoundError:
+        return None
+
+
+def is_alive(directory: Path) -> bool:
+    """Whether its worker is at work."""
+    try:
+        return is_held(read_json(directory / STATE, State).lock)
+    except (FileNotFoundError, CorruptError):
+        return False
+
+
+def cancel(directory: Path) -> None:
+    """Ask the worker to stop the re-run and to say UNKNOWN; nothing happens when it is gone already."""
+    try:
+        worker = read_json(directory / STATE, State).worker
+    except FileNotFoundError:
+        return
+    if worker is not None:
+        run.terminate(worker)
+
+
+def finish(directory: Path, found: AuditReport) -> AuditReport:
+    """Write the report, and remove the copies; a re-run that says something is kept."""
+    keep = found.verdict in (Verdict.DIVERGED, Verdict.FAILED) and (directory / RERUN).is_dir()
+    found = msgspec.structs.replace(found, kept=str(directory / RERUN) if keep else "")
+    for left in directory.iterdir():
+        if left.is_dir() and not (keep and left.name == RERUN):
+            shutil.rmtree(left, ignore_errors=True)
+    text = "".join(f"{clean(line)}\n" for line in lines(found))
+    with storage_errors("write the audit report"):
+        write_atomic(directory / LOG, text.encode())
+        write_atomic(directory / AUDIT, pretty_json(found))
+        for name in (REQUEST, STATE):
+            (directory / name).unlink(missing_ok=True)
+    return found
+
+
+def audits(archives: Path, run_id: str) -> list[Path]:
+    """The directories of all verifications of a run, the newest first."""
+    found = (archives / RESTORATION).glob(f"{run_id}_*T*Z*")
+    return sorted((p for p in found if p.is_dir()), key=_claimed, reverse=True)
+
+
+def _claimed(directory: Path) -> tuple[str, int]:
+    stamp, _, number = directory.name.rpartition("_")[2].partition("-")
+    return stamp, int(number) if number.isdigit() else 1
+
+
+def recover(archives: Path) -> list[str]:
+    """End what a killed worker left: its re-run is stopped, its copies are removed, and it is said."""
+    messages = []
+    if not (archives / RESTORATION).is_dir():
+        return []
+    for directory in sorted((archives / RESTORATION).iterdir()):
+        if not (directory / REQUEST).exists() or is_alive(directory):
+            continue
+        for rerun in (directory / RERUN).glob("*"):
+            _end(rerun)
+        finish(directory, _interrupted(directory))
+        messages.append(f"the verification {directory.name} was interrupted: UNKNOWN")
+    return messages
+
+
+def _end(rerun: Path) -> None:
+    """Stop a re-run and wait until nobody writes into it any more."""
+    while True:
+        record, state = run.observe(rerun)
+        if record is None or not state.live or state is run.RunState.REMOTE:
+            return
+        if state is run.RunState.ORPHANED:
+            run.stop_processes(rerun, record)
+        elif record.supervisor:
+            run.terminate(record.supervisor)
+        time.sleep(POLL)
+
+
+def _interrupted(directory: Path) -> AuditReport:
+    try:
+        request = read_json(directory / REQUEST, Request)
+    except FileNotFoundError:
+        # It ended between our two looks.
+        if (found := report(directory)) is not None:
+            return found
+        request = Request(run_id=directory.name.rpartition("_")[0], source="", archived=False)
+    return AuditReport(
+        run_id=request.run_id,
+        verdict=Verdict.UNKNOWN,
+        reason="the verification was killed: no comparison was made",
+        source=request.source,
+        ended_at=launch.now(),
+    )

@@ -1,0 +1,93 @@
+"""The detached process that verifies: `python -P -m exptui.core.audit.worker DIRECTORY WORKSPACE`."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+
+import msgspec
+import psutil
+
+from exptui.core.archive import ledger
+from exptui.core.audit import session
+from exptui.core.audit.report import AuditReport, Verdict
+from exptui.core.audit.session import REQUEST, STATE, State
+from exptui.core.audit.verify import Request, Verification
+from exptui.core.errors import ExptuiError
+from exptui.core.files import Cancel, Progress, read_json
+from exptui.core.runs.launch import Places, now
+from exptui.core.runs.run import Process
+from exptui.core.settings import load as load_settings
+
+EVERY = 0.2  # seconds between two looks of a follower are no shorter
+
+
+class Worker:
+    """Runs one Verification and writes down how far it is and what came of it."""
+
+    def __init__(self, directory: Path, root: Path) -> None:
+        self.directory, self.root = directory, root
+        self.request = read_json(directory / REQUEST, Request)
+        me = psutil.Process()
+        worker = Process(pid=me.pid, start_time=me.create_time(), boot_id="")
+        self.state = msgspec.structs.replace(read_json(directory / STATE, State), worker=worker)
+        self.written = 0.0
+        self.cancel = Cancel()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: self.cancel.ask())
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
+
+    def phase(self, name: str) -> Progress:
+        """Say what begins; the result says how far it is."""
+        self._write(phase=name, done=0, total=0)
+
+        def progress(done: int, total: int) -> None:
+            if time.monotonic() - self.written >= EVERY:
+                self._write(done=done, total=total)
+
+        return progress
+
+    def _write(self, **changes: object) -> None:
+        self.state, self.written = msgspec.structs.replace(self.state, **changes), time.monotonic()
+        session.write_state(self.directory, self.state)
+
+    def main(self) -> AuditReport:
+        """Verify and write the report; of an archive in this workspace the ledger gets its line."""
+        try:
+            settings = load_settings(self.root / "exptui.toml")
+            places = Places(self.root.parent, self.root / "results")
+            verification = Verification(self.request, self.directory, settings, places, self.cancel)
+            found = verification.run(self.phase)
+        except (ExptuiError, OSError) as error:
+            found = self._unknown(str(error))
+        except BaseException:
+            session.finish(self.directory, self._unknown("an internal error of exptui; please report it"))
+            raise
+        archives = self.root / "archive"
+        found = session.finish(self.directory, found)
+        if found.identity and Path(found.source).parent == archives:
+            facts = {"verdict": found.verdict.value, "audit": self.directory.name}
+            ledger.append(archives, ledger.event("verified", found.run_id, found.identity, **facts))
+        return found
+
+    def _unknown(self, reason: str) -> AuditReport:
+        return AuditReport(
+            run_id=self.request.run_id,
+            verdict=Verdict.UNKNOWN,
+            reason=reason,
+            source=self.request.source,
+            ended_at=now(),
+        )
+
+
+def main() -> None:
+    """Entry point; the lock on the inherited descriptor says that this process is at work."""
+    os.set_inheritable(int(os.environ.pop("EXPTUI_LOCK_FD")), False)  # noqa: FBT003  positional only
+    Worker(Path(sys.argv[1]), Path(sys.argv[2])).main()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,82 @@
+"""Resume: the next attempt of the same run, from its last valid checkpoint."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from msgspec import structs
+
+from exptui import chronicle
+from exptui.core.errors import RunError
+from exptui.core.files import sha256_file, storage_errors
+from exptui.core.runs import launch
+from exptui.core.runs.launch import Places
+from exptui.core.runs.run import RunRecord, RunState, RunView
+
+_FIELD = re.compile(r"\\\{(\w+)(?::[^}]*)?\\\}")
+
+
+def resume(view: RunView, places: Places) -> str:
+    """Queue the next attempt of a run; returns the checkpoint it goes on from, empty when it never began.
+
+    Raises:
+        RunError: it finished, is live, of another host, not resumable, or has no valid checkpoint.
+    """
+    record = view.record
+    if record is None or view.state not in (RunState.FAILED, RunState.STOPPED, RunState.LOST):
+        raise RunError(
+            f"{view.run_id} is {view.state}", "Only a run that was stopped, lost or failed can be resumed."
+        )
+    if view.leftovers:
+        raise RunError(f"{view.run_id} has left-over processes", "End them first: exptui stop RUN")
+    begun = bool(record.started_at)
+    argv, name = _continued(view, record) if begun else ((), "")
+    following = structs.replace(
+        record, attempts=record.attempts + begun, argv=argv, resumed_from=name, adopted=""
+    )
+    with storage_errors("write the run's files"):
+        launch.start_supervisor(view.path, following, places, view.run_id)
+    return name
+
+
+def _continued(view: RunView, record: RunRecord) -> tuple[tuple[str, ...], str]:
+    recipe = record.recipe
+    if not (recipe.resume and recipe.checkpoints):
+        raise RunError(
+            f"{view.run_id}: its trainer is not set up to resume",
+            "Set [trainer] resume and checkpoints in exptui.toml, or start a new run.",
+        )
+    checkpoint = last_valid(view.files, recipe.checkpoints)
+    if checkpoint is None:
+        raise RunError(f"{view.run_id} has no valid checkpoint", "Start a new run of its config.")
+    words = launch.fill(_to_the_end(recipe.resume), {"checkpoint": str(checkpoint)})
+    return (*recipe.argv, *words), str(checkpoint.relative_to(view.files))
+
+
+def _to_the_end(words: tuple[str, ...]) -> tuple[str, ...]:
+    """Without the `{epoch}` to stop at, and without the flag before it: a resume goes to the end."""
+    kept: list[str] = []
+    for word in words:
+        if "{epoch}" not in word:
+            kept.append(word)
+        elif word == "{epoch}" and kept and kept[-1].startswith("-"):
+            kept.pop()
+    return tuple(kept)
+
+
+def last_valid(directory: Path, template: str) -> Path | None:
+    """The checkpoint of the highest number; where the chronicle notes checkpoints, only one it vouches for."""
+    pattern = re.compile(_FIELD.sub(lambda m: r"(\d+)" if m[1] == "epoch" else ".*", re.escape(template)))
+    found = [
+        (int(match[1]) if match.groups() else 0, path)
+        for path in directory.rglob("*")
+        if (match := pattern.fullmatch(str(path.relative_to(directory)))) and path.is_file()
+    ]
+    ledger = chronicle.read_for(directory)
+    vouched = {mark.sha256.hex() for mark in ledger.checkpoints} if ledger else set()
+    for _, path in sorted(found, reverse=True):
+        digest, size = sha256_file(path)
+        if size and (not vouched or digest in vouched):
+            return path
+    return None
