@@ -17,6 +17,7 @@ class AdamW:
     """Moments of each parameter's shape, and the running powers of both betas.
 
     The powers are multiplied up step by step, never by `pow`, whose last bit is a library's choice.
+    The parameters themselves are averaged as the second moment is, with the same β₂ and correction.
     """
 
     def __init__(self, parameters: dict[str, Floats], learning_rate: float) -> None:
@@ -24,8 +25,14 @@ class AdamW:
         self._rate = learning_rate
         self.first = {name: np.zeros_like(value) for name, value in parameters.items()}
         self.second = {name: np.zeros_like(value) for name, value in parameters.items()}
+        self.average = {name: np.zeros_like(value) for name, value in parameters.items()}
         self.power1 = 1.0
         self.power2 = 1.0
+
+    def averaged(self) -> dict[str, Floats]:
+        """The corrected averages of the parameters, to evaluate with; call it after a step."""
+        correction = _F(1.0 - self.power2)
+        return {name: average / correction for name, average in self.average.items()}
 
     def step(self, parameters: dict[str, Floats], gradients: dict[str, Floats]) -> None:
         """Move each parameter in place along its gradient (same names, same shapes)."""
@@ -44,3 +51,6 @@ class AdamW:
             if name.endswith(".weight"):
                 value *= keep
             value -= rate * first / (np.sqrt(second / correction) + _EPSILON)
+            average = self.average[name]
+            average *= _F(_BETA2)
+            average += _F(1.0 - _BETA2) * value

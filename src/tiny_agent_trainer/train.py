@@ -49,6 +49,7 @@ class Session:
             ("value", self.parameters),
             ("first", self.optimizer.first),
             ("second", self.optimizer.second),
+            ("average", self.optimizer.average),
         )
         return {f"{group}/{name}": array for group, arrays in groups for name, array in arrays.items()}
 
@@ -94,9 +95,10 @@ class Session:
         return report.score(np.concatenate(losses), np.concatenate(predicted), split.labels[order])
 
     def validate(self, split: Split) -> Scores:
-        """Scores on `split` with the parameters as they are."""
+        """Scores on `split` with the averaged parameters."""
+        model = Model(self.config, self.optimizer.averaged())
         outcomes = [
-            self.model.evaluate(split.images[s : s + _EVALUATE_ROWS], split.labels[s : s + _EVALUATE_ROWS])
+            model.evaluate(split.images[s : s + _EVALUATE_ROWS], split.labels[s : s + _EVALUATE_ROWS])
             for s in range(0, split.labels.shape[0], _EVALUATE_ROWS)
         ]
         losses = np.concatenate([outcome.losses for outcome in outcomes])

@@ -46,5 +46,12 @@ def test_gradients_agree_with_differences(model_type: str, activation: str) -> N
 
 def test_the_optimizer_takes_a_known_first_step() -> None:
     parameters = {"a.weight": np.full((1, 2), 1.0, dtype=np.float32)}
-    AdamW(parameters, 0.1).step(parameters, {"a.weight": np.array([[2.0, -2.0]], dtype=np.float32)})
+    gradients = {"a.weight": np.array([[2.0, -2.0]], dtype=np.float32)}
+    optimizer = AdamW(parameters, 0.1)
+    optimizer.step(parameters, gradients)
     assert parameters["a.weight"][0].tolist() == pytest.approx([0.899, 1.099], rel=1e-6)
+    assert optimizer.averaged()["a.weight"][0].tolist() == pytest.approx([0.899, 1.099], rel=1e-6)
+    after_one = parameters["a.weight"].copy()
+    optimizer.step(parameters, gradients)
+    expected = (0.99 * after_one + parameters["a.weight"]) / 1.99
+    assert optimizer.averaged()["a.weight"] == pytest.approx(expected, rel=1e-5)
