@@ -6,11 +6,17 @@ PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3; do \
 	if "$$p" -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1; then echo "$$p"; break; fi; done)
 TESTS  ?= tests
 
-.PHONY: run test lint lock clean
+.PHONY: run test lint lock clean screenshots
 .DEFAULT_GOAL := run
 
+# The cockpit; where there is no terminal, the tour of the commands.
 run: $(STAMP)
-	@$(BIN)/python tools/tour.py
+	@if [ -t 0 ] && [ -t 1 ] && [ -t 2 ]; then exec $(BIN)/exptui; \
+	else echo "no terminal: the tour instead of the cockpit"; $(BIN)/python tools/tour.py; fi
+
+# Every picture in screenshots/, from the real app on real runs.
+screenshots: $(STAMP)
+	$(BIN)/python tools/screenshots.py
 
 test: lint
 	$(BIN)/python -m pytest -n 2 --dist worksteal $(TESTS)

@@ -29,7 +29,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code (contract §7). Never raises for an expected failure."""
     arguments = parser().parse_args(argv)
     try:
-        return int(arguments.command(arguments))
+        return int(arguments.command(arguments) or OK)
     except ExptuiError as error:
         print(f"exptui: {clean(error.message)}", file=sys.stderr)
         if error.hint:
@@ -56,7 +56,8 @@ def parser() -> argparse.ArgumentParser:
     )
     top.add_argument("--version", action="version", version=f"exptui {__version__}")
     top.add_argument("--workspace", metavar="DIR", help="the experiments/ folder (default: found upward)")
-    commands = top.add_subparsers(required=True, metavar="COMMAND")
+    top.set_defaults(command=_cockpit)
+    commands = top.add_subparsers(metavar="COMMAND", title="commands", description="none: the cockpit")
 
     def command(name: str, what: str) -> argparse.ArgumentParser:
         added = commands.add_parser(name, help=what, description=what)
@@ -123,6 +124,19 @@ def parser() -> argparse.ArgumentParser:
 
 def _workspace(arguments: argparse.Namespace) -> Workspace:
     return Workspace.find(arguments.workspace)
+
+
+def _cockpit(arguments: argparse.Namespace) -> int:
+    if not all(stream.isatty() for stream in (sys.stdin, sys.stdout, sys.stderr)):
+        raise UsageError(
+            "the cockpit needs a terminal on stdin and stdout",
+            "Without one: exptui ls, run, show, logs, diff, archive, verify (exptui --help)",
+        )
+    workspace = _workspace(arguments)
+    messages = workspace.recover()
+    from exptui.tui.app import run
+
+    return run(workspace, messages)
 
 
 def _init(_: argparse.Namespace) -> int:

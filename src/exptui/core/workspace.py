@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from exptui.core import doctor
+from exptui.core import doctor, notes
 from exptui.core.archive import recovery
 from exptui.core.archive.restore import Archived, CheckResult, check, list_archives, load_manifest, restore
 from exptui.core.archive.seal import Sealed, Seed, seal
@@ -23,13 +23,18 @@ from exptui.core.configs import config as configs
 from exptui.core.configs import derive
 from exptui.core.configs.config import Config
 from exptui.core.errors import ArchiveError, ConfigError, CorruptError, RunError, UsageError
-from exptui.core.files import pretty_json, sha256_bytes, storage_errors, write_atomic
+from exptui.core.files import Cancel, Progress, pretty_json, sha256_bytes, storage_errors, write_atomic
 from exptui.core.monitor import metrics
+from exptui.core.monitor.logs import LogTail
+from exptui.core.monitor.text import clean_line
+from exptui.core.notes import Notes
 from exptui.core.runs import launch, resume, run, trash
+from exptui.core.runs.preview import Preview, preview
 from exptui.core.runs.run import RunState, RunView
 from exptui.core.settings import Settings
 from exptui.core.settings import load as load_settings
 
+CARD_LINES = 50
 SETTINGS = """# Settings of this workspace; every key is optional.
 # [trainer]
 # command = ["tiny-agent-trainer", "--config", "{config}", "--output", "{output}"]
@@ -118,6 +123,17 @@ class Workspace:
             path = self.configs / f"{name.removesuffix('.toml')}.toml"
         return configs.load(path)
 
+    @property
+    def notes(self) -> Notes:
+        """The pinned baseline and the notes, as they are now."""
+        return notes.load(self.root)
+
+    def pin(self, run_id: str) -> None:
+        """Make a run the baseline; the one that is it already is unpinned."""
+        now = self.notes
+        pinned = "" if now.baseline == run_id else run_id
+        notes.save(self.root, msgspec.structs.replace(now, baseline=pinned))
+
     def list_configs(self) -> list[Path]:
         """The files of `configs/`, by name."""
         return sorted(self.configs.glob("*.toml"))
@@ -130,11 +146,17 @@ class Workspace:
         """Clone a config with some keys changed; returns the new one's stem."""
         return derive.clone(self.config(name), edits, stem).stem
 
+    def preview(self, name: str) -> Preview:
+        """What a run of this config would be, compared with the last one of it."""
+        chosen = self.config(name)
+        last = next((v for v in reversed(self.list_runs()) if v.stem == chosen.stem), None)
+        return preview(chosen, self.settings, self.places, last)
+
     def resume(self, name: str) -> tuple[RunView, str]:
         """Queue the next attempt of a run that did not finish; returns it and the checkpoint it goes on from."""
         view = self.show(name)
         checkpoint = resume.resume(view, self.places)
-        return self._view(view.path), checkpoint
+        return self.view(view.path), checkpoint
 
     def remove(self, name: str) -> Path:
         """Move a run into the trash; returns where it is.
@@ -151,20 +173,17 @@ class Workspace:
         """Take a run back out of the trash; without a name the one removed last."""
         return trash.take_back(self.results, name)
 
-    def list_runs(self) -> list[RunView]:
-        """Every directory in `results/`, oldest first."""
+    def run_directories(self) -> list[Path]:
+        """Every directory in `results/` that may be a run."""
         try:
-            found = [
-                p
-                for p in self.results.iterdir()
-                if p.is_dir() and p.name != "comparisons" and not p.name.startswith(".")
-            ]
+            found = list(os.scandir(self.results))
         except FileNotFoundError:
             return []
-        views = [self._view(path) for path in found]
-        adopted = {v.record.adopted for v in views if v.record}
-        shown = (v for v in views if v.run_id not in adopted)
-        return sorted(shown, key=lambda v: (v.record.queued_at if v.record else "", v.run_id))
+        return [Path(e.path) for e in found if e.is_dir() and e.name[0] != "." and e.name != "comparisons"]
+
+    def list_runs(self) -> list[RunView]:
+        """Every run in `results/`, oldest first."""
+        return in_order(self.view(path) for path in self.run_directories())
 
     def show(self, name: str) -> RunView:
         """One run by its id, or the newest one of a config's stem.
@@ -173,13 +192,14 @@ class Workspace:
             UsageError: no such run.
         """
         if "/" not in name and name not in ("", ".", "..") and (self.results / name).is_dir():
-            return self._view(self.results / name)
+            return self.view(self.results / name)
         matching = [v for v in self.list_runs() if v.stem == name.removesuffix(".toml")]
         if not matching:
             raise UsageError(f"no run {name!r} in {self.results}", "List what there is with: exptui ls")
         return matching[-1]
 
-    def _view(self, path: Path) -> RunView:
+    def view(self, path: Path) -> RunView:
+        """A run by its directory, as it is now."""
         try:
             record, state = run.observe(path)
         except CorruptError as error:
@@ -207,7 +227,15 @@ class Workspace:
         """Finish or undo what a crash left in `archive/` and `results/`; a line for each thing done."""
         return [*recovery.recover(self.archives, self.results), *session.recover(self.archives)]
 
-    def archive(self, name: str, *, keep: bool = False, incomplete: bool = False) -> Sealed:
+    def archive(
+        self,
+        name: str,
+        *,
+        keep: bool = False,
+        incomplete: bool = False,
+        progress: Progress | None = None,
+        cancel: Cancel | None = None,
+    ) -> Sealed:
         """Seal a run into `archive/`; its directory is removed after the commit, unless `keep`.
 
         Raises:
@@ -237,12 +265,18 @@ class Workspace:
             incomplete=not whole,
             observational=record.recipe.observational if record else (),
         )
+        numbers = metrics.read(view.path)
         card = pretty_json(
-            {"config": data.decode(errors="replace"), "metrics": metrics.read(view.path).final}
+            {
+                "config": data.decode(errors="replace"),
+                "metrics": numbers.final,
+                "series": {name: metrics.sampled(series) for name, series in numbers.series.items()},
+                "log": [clean_line(line) for line in LogTail(view.path / "trainer.log", CARD_LINES).read()],
+            }
         )
         with storage_errors("make the archive directory"):
             self.archives.mkdir(exist_ok=True)
-        return seal(view.path, self.archives, seed, card, keep=keep)
+        return seal(view.path, self.archives, seed, card, keep=keep, progress=progress, cancel=cancel)
 
     def list_archives(self) -> list[Archived]:
         """What is in `archive/`, from its sidecars and ledger."""
@@ -261,17 +295,24 @@ class Workspace:
             )
         return path
 
-    def check(self, name: str, *, read_data: bool = False) -> CheckResult:
+    def check(
+        self,
+        name: str,
+        *,
+        read_data: bool = False,
+        progress: Progress | None = None,
+        cancel: Cancel | None = None,
+    ) -> CheckResult:
         """Whether an archive's bytes are those that were sealed."""
-        return check(self.archived(name), read_data=read_data)
+        return check(self.archived(name), read_data=read_data, progress=progress, cancel=cancel)
 
-    def restore(self, name: str) -> Path:
+    def restore(self, name: str, *, progress: Progress | None = None, cancel: Cancel | None = None) -> Path:
         """Unpack an archive into `results/`, whole or not at all; refused where that run exists."""
         path = self.archived(name)
         with storage_errors("make the results directory"):
             self.results.mkdir(exist_ok=True)
         destination = self.results / path.name.removesuffix(".tar.gz")
-        restore(path, destination)
+        restore(path, destination, progress=progress, cancel=cancel)
         return destination
 
     def verify(self, name: str, *, trust: bool = False) -> Path:
@@ -325,6 +366,10 @@ class Workspace:
         """End a verification; its verdict is UNKNOWN."""
         session.cancel(directory)
 
+    def verification_states(self) -> dict[str, session.State]:
+        """How far each verification at work is, by the name of its directory."""
+        return {path.name: state for path in self.verifying() if (state := session.state(path)) is not None}
+
     def verifying(self) -> list[Path]:
         """The directories of the verifications at work."""
         folder = self.archives / session.RESTORATION
@@ -342,7 +387,7 @@ class Workspace:
     def wait(self, run_id: str, poll: float = 0.1) -> Iterator[RunView]:
         """Look at a run until it is no longer live; the last view is how it ended."""
         while True:
-            view = self._view(self.results / run_id)
+            view = self.view(self.results / run_id)
             yield view
             if not view.state.live:
                 return
@@ -384,6 +429,14 @@ class Workspace:
             view.path,
             msgspec.structs.replace(view.record, phase=run.Phase.EXITED, ended_at=launch.now(), exit=end),
         )
+
+
+def in_order(views: Iterable[RunView]) -> list[RunView]:
+    """Oldest first, without the directories that another run is taking over."""
+    found = list(views)
+    adopted = {v.record.adopted for v in found if v.record}
+    shown = (v for v in found if v.run_id not in adopted)
+    return sorted(shown, key=lambda v: (v.record.queued_at if v.record else "", v.run_id))
 
 
 def _terminate(supervisor: run.Process, view: RunView) -> None:

@@ -120,7 +120,8 @@ def lines(report: AuditReport) -> list[str]:
         out += [f"  {c.key}: {_short(c.baseline)} → {_short(c.candidate)}" for c in report.environment]
     if report.files:
         out += ["", "Files:"]
-        out += [f"  {file.status:21} {file.path}{_where(file)}" for file in report.files]
+        order = sorted(report.files, key=lambda file: (not file.diverged, file.status == "not compared"))
+        out += [f"  {file.status:21} {file.path}{_where(file)}" for file in order]
     if report.kept:
         out += ["", f"The re-run is kept in {report.kept}"]
     return out

@@ -83,6 +83,14 @@ def follow(directory: Path, poll: float = POLL) -> Iterator[State | AuditReport]
         time.sleep(poll)
 
 
+def state(directory: Path) -> State | None:
+    """How far it is, None when it has ended."""
+    try:
+        return read_json(directory / STATE, State)
+    except (FileNotFoundError, CorruptError):
+        return None
+
+
 def report(directory: Path) -> AuditReport | None:
     """The finished report of a verification, None while there is none.
 

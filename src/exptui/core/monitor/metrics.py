@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 
+SAMPLES = 400
 STEPS = ("step", "epoch", "cycle", "iteration", "global_step")
 
 
@@ -88,3 +89,16 @@ def _numbers(row: dict[str, Any], prefix: str = "") -> dict[str, float]:
         elif isinstance(value, int | float) and not isinstance(value, bool):
             found[prefix + key] = float(value)
     return found
+
+
+def sampled(series: dict[int, float], most: int = SAMPLES) -> list[tuple[int, float]]:
+    """At most about `most` points of a series that still show its extremes: the least and greatest of each stretch."""
+    points = sorted(series.items())
+    if len(points) <= most:
+        return points
+    size = 2 * len(points) / most
+    kept: set[int] = {0, len(points) - 1}
+    for number in range(most // 2):
+        stretch = range(int(number * size), min(int((number + 1) * size), len(points)))
+        kept |= {min(stretch, key=lambda at: points[at][1]), max(stretch, key=lambda at: points[at][1])}
+    return [points[at] for at in sorted(kept)]

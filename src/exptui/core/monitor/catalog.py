@@ -1,0 +1,228 @@
+"""What is there: configs, runs, archives and verifications, as one frozen snapshot. A file is read again only when it changed."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from exptui.core.archive.restore import Archived
+from exptui.core.audit import session
+from exptui.core.configs import config
+from exptui.core.errors import ExptuiError
+from exptui.core.monitor import metrics
+from exptui.core.monitor.metrics import Metrics
+from exptui.core.runs.run import Phase, RunView
+
+if TYPE_CHECKING:
+    from exptui.core.workspace import Workspace
+
+TOTALS = (
+    "epochs",
+    "num_epochs",
+    "max_epochs",
+    "steps",
+    "max_steps",
+    "total_steps",
+    "iterations",
+    "max_iters",
+)
+FREE_STEP = 100_000_000  # bytes: a smaller change is none
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class ConfigRow:
+    """One file of configs/. `problem` says why it cannot be used."""
+
+    stem: str
+    path: Path
+    flat: dict[str, Any]
+    problem: str
+    runs: int
+
+
+@dataclass(frozen=True)
+class RunRow:
+    """One run as it is listed: its view, its config's keys, its last numbers, and how far it is."""
+
+    view: RunView
+    flat: dict[str, Any]
+    final: dict[str, float]
+    step: int | None
+    steps: int | None
+    written: float  # when its log last grew, seconds since the epoch; 0 when unknown
+
+    @property
+    def run_id(self) -> str:
+        """The id of the run."""
+        return self.view.run_id
+
+
+@dataclass(frozen=True)
+class ArchiveRow:
+    """One archive as it is listed, from its card."""
+
+    archived: Archived
+    flat: dict[str, Any]
+    final: dict[str, float]
+
+    @property
+    def run_id(self) -> str:
+        """The id of the run in it."""
+        return self.archived.run_id
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """The whole workspace at one moment."""
+
+    configs: tuple[ConfigRow, ...] = ()
+    runs: tuple[RunRow, ...] = ()
+    archives: tuple[ArchiveRow, ...] = ()
+    verifying: dict[str, session.State] = field(default_factory=dict)  # by the name of its directory
+    baseline: str = ""
+    slots: int = 1
+    free: int = 0
+    problems: tuple[str, ...] = ()
+
+    def run(self, run_id: str) -> RunRow | None:
+        """The run of that id, if it is still there."""
+        return next((row for row in self.runs if row.run_id == run_id), None)
+
+    def verification(self, run_id: str) -> session.State | None:
+        """How far the verification of that run is, if one is at work."""
+        return next((s for name, s in self.verifying.items() if name.rpartition("_")[0] == run_id), None)
+
+
+class Catalog:
+    """Makes snapshots; remembers what it read of files that have not changed since."""
+
+    def __init__(self, workspace: Workspace) -> None:
+        self.workspace = workspace
+        self._memory: dict[Hashable, tuple[Hashable, Any]] = {}
+
+    def snapshot(self) -> Snapshot:
+        """Look at everything now. What cannot be read becomes a problem, never an error."""
+        space, problems = self.workspace, list[str]()
+        views = _try(self._views, list[RunView](), problems)
+        runs = tuple(self._run(view) for view in reversed(views))
+        counts: dict[str, int] = {}
+        for view in views:
+            counts[view.stem] = counts.get(view.stem, 0) + 1
+        configs = tuple(self._config(path, counts.get(path.stem, 0)) for path in space.list_configs())
+        archives = tuple(self._archive(one) for one in _try(space.list_archives, list[Archived](), problems))
+        notes = _try(lambda: space.notes, None, problems)
+        settings = _try(lambda: space.settings, None, problems)
+        return Snapshot(
+            configs=configs,
+            runs=runs,
+            archives=archives,
+            verifying=_try(space.verification_states, {}, problems),
+            baseline=notes.baseline if notes else "",
+            slots=settings.queue.slots if settings else 1,
+            free=shutil.disk_usage(space.root).free // FREE_STEP * FREE_STEP,
+            problems=tuple(problems),
+        )
+
+    def _views(self) -> list[RunView]:
+        """All runs, oldest first. One that has ended is looked at again only when its run.json was replaced."""
+        from exptui.core.workspace import in_order
+
+        return in_order(self._view(path) for path in self.workspace.run_directories())
+
+    def _view(self, path: Path) -> RunView:
+        stamp = _stamp(path / "run.json")
+        known = self._memory.get(("view", path))
+        if known is not None and known[0] == stamp and isinstance(view := known[1], RunView):
+            return view
+        view = self.workspace.view(path)
+        if view.record is not None and view.record.phase is Phase.EXITED and not view.leftovers:
+            self._memory["view", path] = (stamp, view)
+        return view
+
+    def _run(self, view: RunView) -> RunRow:
+        flat = self._once(view.path / "config.toml", lambda path: _flat(path)[0])
+        numbers = self._metrics(view.files)
+        steps = next(
+            (v for k, v in flat.items() if k.rpartition(".")[2] in TOTALS and isinstance(v, int)), None
+        )
+        step = max((max(series) for series in numbers.series.values() if series), default=None)
+        return RunRow(view, flat, numbers.final, step, steps, _written(view.files / "trainer.log"))
+
+    def _metrics(self, directory: Path) -> Metrics:
+        stamps = tuple(_stamp(directory / name) for name in ("metrics.jsonl", "metrics.json"))
+        return self._remember(("metrics", directory), stamps, lambda: metrics.read(directory))
+
+    def _config(self, path: Path, runs: int) -> ConfigRow:
+        flat, problem = self._once(path, _flat)
+        return ConfigRow(path.stem, path, flat, problem, runs)
+
+    def _archive(self, archived: Archived) -> ArchiveRow:
+        card = archived.card or {}
+        return ArchiveRow(archived, _card_flat(card), _card_numbers(card))
+
+    def _once(self, path: Path, read: Callable[[Path], T]) -> T:
+        return self._remember(("file", path), _stamp(path), lambda: read(path))
+
+    def _remember(self, key: Hashable, stamp: Hashable, read: Callable[[], T]) -> T:
+        known = self._memory.get(key)
+        if known is None or known[0] != stamp:
+            known = self._memory[key] = (stamp, read())
+        value: T = known[1]
+        return value
+
+
+def _try(read: Callable[[], T], default: T, problems: list[str]) -> T:
+    try:
+        return read()
+    except ExptuiError as error:
+        problems.append(error.message)
+    except OSError as error:
+        problems.append(str(error))
+    return default
+
+
+def _stamp(path: Path) -> Hashable:
+    try:
+        stat = path.stat()
+    except OSError:
+        return None
+    return stat.st_mtime_ns, stat.st_size, stat.st_ino
+
+
+def _written(log: Path) -> float:
+    try:
+        return log.stat().st_mtime
+    except OSError:
+        return 0.0
+
+
+def _flat(path: Path) -> tuple[dict[str, Any], str]:
+    try:
+        return config.load(path).flat, ""
+    except ExptuiError as error:
+        return {}, error.message
+
+
+def _card_flat(card: dict[str, Any]) -> dict[str, Any]:
+    text = card.get("config")
+    try:
+        return config.parse(Path("config.toml"), str(text).encode()).flat if text else {}
+    except ExptuiError:
+        return {}
+
+
+def _card_numbers(card: dict[str, Any]) -> dict[str, float]:
+    found = card.get("metrics")
+    pairs = found.items() if isinstance(found, dict) else ()
+    return {str(k): float(v) for k, v in pairs if isinstance(v, int | float) and not isinstance(v, bool)}
+
+
+def varying(rows: list[dict[str, Any]]) -> list[str]:
+    """The config keys in which these configs differ, in the order of the files."""
+    keys = dict.fromkeys(key for flat in rows for key in flat)
+    return [key for key in keys if len({repr(flat.get(key)) for flat in rows}) > 1]

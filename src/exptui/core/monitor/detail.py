@@ -1,0 +1,168 @@
+"""Everything a screen shows of one config, run or archive, read in one go."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+from exptui.core.archive import manifest as mf
+from exptui.core.audit.report import AuditReport
+from exptui.core.errors import ExptuiError
+from exptui.core.monitor import metrics
+from exptui.core.monitor.catalog import ArchiveRow, ConfigRow, RunRow
+from exptui.core.monitor.logs import LogTail
+from exptui.core.runs.run import RunState, RunView
+
+if TYPE_CHECKING:
+    from exptui.core.workspace import Workspace
+
+LOG_LINES = 200
+MAX_FILES = 2000
+CONFIG_BYTES = 1 << 18
+
+T = TypeVar("T")
+Points = tuple[tuple[float, float], ...]
+Subject = ConfigRow | RunRow | ArchiveRow
+
+
+@dataclass(frozen=True)
+class FileFact:
+    """One file of a run: its path, size in bytes, and whether it is part of the run's identity."""
+
+    path: str
+    size: int
+    file_class: str
+
+
+@dataclass(frozen=True)
+class Detail:
+    """One subject. `baseline` holds the pinned run's series; `cause` says why a run failed."""
+
+    subject: Subject
+    series: dict[str, Points]
+    baseline: dict[str, Points]
+    config: str
+    log: tuple[bytes, ...]
+    files: tuple[FileFact, ...]
+    audits: tuple[AuditReport, ...]
+    problems: tuple[str, ...]
+    cause: tuple[str, ...] = ()
+
+
+def read(space: Workspace, subject: Subject, baseline: str) -> Detail:
+    """Read a subject's files; whatever cannot be read is a problem, never an error."""
+    problems: list[str] = []
+    match subject:
+        case ConfigRow():
+            found = Detail(subject, {}, {}, _text(subject.path), (), (), (), ())
+            return found if not subject.problem else _with(found, (subject.problem,))
+        case ArchiveRow():
+            return _archive(space, subject, problems)
+        case RunRow():
+            return _run(space, subject, baseline, problems)
+
+
+def series(view: RunView) -> dict[str, Points]:
+    """The metrics of a run over its steps."""
+    return _points(metrics.read(view.files).series)
+
+
+def _with(detail: Detail, problems: tuple[str, ...]) -> Detail:
+    return Detail(**{**detail.__dict__, "problems": problems})
+
+
+def _run(space: Workspace, row: RunRow, baseline: str, problems: list[str]) -> Detail:
+    view = row.view
+    numbers = metrics.read(view.files)
+    problems += [*numbers.problems, *([view.problem] if view.problem else [])]
+    tail = LogTail(view.files / "trainer.log", LOG_LINES)
+    if not tail.path.exists():
+        tail = LogTail(view.path / "trainer.log", LOG_LINES)
+    log = (*tail.read(), *tail.rest())[-LOG_LINES:]
+    pinned = metrics.read(space.results / baseline).series if baseline and baseline != view.run_id else {}
+    audits = _quietly(lambda: tuple(space.audits(view.run_id)), problems)
+    return Detail(
+        row,
+        _points(numbers.series),
+        _points(pinned),
+        _text(view.path / "config.toml"),
+        log,
+        _quietly(lambda: _files(view), problems),
+        audits,
+        tuple(problems),
+        cause(view, log),
+    )
+
+
+def _archive(space: Workspace, row: ArchiveRow, problems: list[str]) -> Detail:
+    card = row.archived.card or {}
+    if row.archived.card is None:
+        problems.append("its card cannot be read: nothing is known of its metrics and log")
+    series: dict[str, Points] = {}
+    for name, points in dict(card.get("series") or {}).items():
+        series[str(name)] = tuple(
+            (float(x), float("nan") if y is None else float(y))
+            for x, y in points
+            if isinstance(x, int | float)
+        )
+    log = tuple(str(line).encode() for line in card.get("log") or ())
+    audits = _quietly(lambda: tuple(space.audits(row.run_id)), problems)
+    return Detail(row, series, {}, str(card.get("config", "")), log, (), audits, tuple(problems))
+
+
+def _quietly(read: Callable[[], tuple[T, ...]], problems: list[str]) -> tuple[T, ...]:
+    try:
+        return read()
+    except ExptuiError as error:
+        problems.append(error.message)
+    except OSError as error:
+        problems.append(str(error))
+    return ()
+
+
+def _points(series: dict[str, dict[int, float]]) -> dict[str, Points]:
+    return {name: tuple((float(x), y) for x, y in sorted(values.items())) for name, values in series.items()}
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_bytes()[:CONFIG_BYTES].decode(errors="replace")
+    except OSError as error:
+        return f"# {error.strerror}"
+
+
+def _files(view: RunView) -> tuple[FileFact, ...]:
+    patterns = view.record.recipe.observational if view.record else ()
+    found: list[FileFact] = []
+    for path in view.files.rglob("*"):
+        if path.is_file() and len(found) < MAX_FILES:
+            name = str(path.relative_to(view.files))
+            found.append(FileFact(name, path.stat().st_size, mf.classify(name, patterns)))
+    return tuple(sorted(found, key=lambda file: file.path))
+
+
+def cause(view: RunView, log: tuple[bytes, ...]) -> tuple[str, ...]:
+    """Why a run failed: how it ended, then the last traceback or the last words of its log."""
+    if view.state not in (RunState.FAILED, RunState.LOST):
+        return ()
+    end = view.record.exit if view.record else None
+    found: list[str] = []
+    if view.state is RunState.LOST:
+        found.append("neither its supervisor nor its trainer is there any more; how it ended is unknown")
+    if end and end.signal:
+        known = {9: "killed (out of memory, or somebody's kill -9)", 11: "segmentation fault", 6: "aborted"}
+        found.append(f"signal {end.signal}: {known.get(end.signal, 'ended by a signal')}")
+    elif end and end.code:
+        found.append(f"exit code {end.code}")
+    if end and end.error:
+        found.append(end.error)
+    lines = [line.decode(errors="replace").rstrip() for line in log]
+    starts = [
+        at for at, line in enumerate(lines) if line.startswith(("Traceback (most", "thread '", "panicked"))
+    ]
+    words = lines[starts[-1] :][:12] if starts else [line for line in lines if line.strip()][-2:]
+    if any("No space left" in line for line in lines):
+        found.append("the disk is full")
+    return (*found, *words)

@@ -1,0 +1,84 @@
+"""What a run or a verification would be, before it starts."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from exptui.core.compare.deltas import Difference, differences
+from exptui.core.configs import config
+from exptui.core.configs.config import Config
+from exptui.core.errors import ExptuiError
+from exptui.core.files import free_bytes
+from exptui.core.runs import environment, queue
+from exptui.core.runs.launch import Places
+from exptui.core.runs.run import RunView
+from exptui.core.settings import Settings
+
+
+@dataclass(frozen=True)
+class Preview:
+    """A launch before it happens. `changes`: config keys against the last run; `code`: files that differ from it."""
+
+    stem: str
+    trainer: str
+    command: tuple[str, ...]
+    program: str
+    last: str
+    changes: tuple[Difference, ...]
+    code: tuple[str, ...]
+    busy: int
+    slots: int
+    free: int
+    problems: tuple[str, ...]
+
+
+def preview(chosen: Config, settings: Settings, places: Places, last: RunView | None) -> Preview:
+    """Look at everything a launch depends on; what would stop it becomes a problem.
+
+    Raises:
+        StorageError: the lock directory cannot be used.
+    """
+    trainer = settings.trainer_for(chosen.path.name)
+    problems: list[str] = []
+    program, digests = "", dict[str, str]()
+    try:
+        program = str(environment.resolve(trainer.command[0], places.project, os.environ))
+        digests = environment.code_digest(trainer.code, places.project)
+    except IndexError:
+        problems.append("the trainer's command is empty")
+    except ExptuiError as error:
+        problems.append(error.message)
+    locks = queue.lock_directory(places.results)
+    return Preview(
+        chosen.stem,
+        trainer.name,
+        trainer.command,
+        program,
+        last.run_id if last else "",
+        tuple(_changes(chosen, last)),
+        tuple(_code(digests, last)),
+        sum(queue.held(path) for path in locks.glob(f"*{queue.RUN}")),
+        settings.queue.slots,
+        free_bytes(places.project),
+        tuple(problems),
+    )
+
+
+def _changes(chosen: Config, last: RunView | None) -> list[Difference]:
+    if last is None:
+        return []
+    try:
+        before = config.parse(Path("config.toml"), config.read_bytes(last.path / "config.toml"))
+    except ExptuiError:
+        return []
+    return differences(before.flat, chosen.flat)
+
+
+def _code(digests: dict[str, str], last: RunView | None) -> list[str]:
+    seen = last.record.fingerprint if last and last.record else None
+    before = seen.get("code") if seen else None
+    if not isinstance(before, dict):
+        return []
+    return sorted(name for name in before.keys() | digests.keys() if before.get(name) != digests.get(name))

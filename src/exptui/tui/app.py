@@ -1,0 +1,90 @@
+"""The cockpit: one app, its theme, and what happens when the terminal goes away."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import select
+import signal
+import sys
+from collections.abc import Sequence
+from typing import ClassVar
+
+from textual.app import App
+from textual.binding import BindingType
+from textual.theme import Theme
+
+from exptui.core.monitor.text import clean
+from exptui.core.workspace import Workspace
+from exptui.tui.screens.main import MainScreen
+
+THEME = Theme(
+    name="exptui",
+    primary="#7aa2c4",
+    secondary="#8f9bb3",
+    accent="#4fb3bf",
+    success="#7fb77e",
+    warning="#d7a65f",
+    error="#d9706f",
+    foreground="#d4d7dd",
+    background="#12151b",
+    surface="#1a1e26",
+    panel="#3a4252",
+    dark=True,
+)
+TERMINAL_BEAT = 1.0  # seconds between two looks at whether the terminal is still there
+GONE = select.POLLHUP | select.POLLERR | select.POLLNVAL
+
+
+class Exptui(App[None]):
+    """Opens the main screen; quitting it never touches a run."""
+
+    TITLE = "exptui"
+    ENABLE_COMMAND_PALETTE = False
+    BINDINGS: ClassVar[list[BindingType]] = []
+    CSS_PATH = "app.tcss"
+
+    def __init__(self, workspace: Workspace, messages: Sequence[str] = ()) -> None:
+        super().__init__()
+        self.workspace, self.messages = workspace, messages
+        self._terminal: select.poll | None = None
+
+    def on_mount(self) -> None:
+        """Theme, screen, signals."""
+        self.register_theme(THEME)
+        self.theme = THEME.name
+        self.push_screen(MainScreen(self.workspace))
+        self._watch_terminal()
+        for message in self.messages:
+            self.notify(clean(message, 300), title="recovered", severity="warning", markup=False)
+
+    def _watch_terminal(self) -> None:
+        """Leave on SIGHUP and SIGTERM, and when the terminal has gone without a signal."""
+        if self.is_headless:
+            return
+        loop = asyncio.get_running_loop()
+        loop.add_signal_handler(signal.SIGHUP, self.hang_up)
+        loop.add_signal_handler(signal.SIGTERM, lambda: self.exit(return_code=128 + signal.SIGTERM))
+        self._terminal = select.poll()
+        self._terminal.register(sys.__stdin__.fileno() if sys.__stdin__ else 0, 0)
+        self.set_interval(TERMINAL_BEAT, self._look_at_terminal)
+
+    def _look_at_terminal(self) -> None:
+        if self._terminal is not None and any(event & GONE for _, event in self._terminal.poll(0)):
+            self.hang_up()
+
+    def hang_up(self) -> None:
+        """The terminal is gone: nothing can be said or restored any more. Runs and verifications go on."""
+        os._exit(128 + signal.SIGHUP)
+
+
+def run(workspace: Workspace, messages: Sequence[str] = ()) -> int:
+    """Open the cockpit on this terminal; returns when the user leaves. `messages` are said first."""
+    app = Exptui(workspace, messages)
+    # The loop's handlers come only with it; until then a hang-up ends the process as usual.
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    app.run()
+    live = sum(view.state.live for view in workspace.list_runs())
+    if live and not app.return_code:
+        print(f"{live} run{'s continue' if live != 1 else ' continues'}; exptui ls shows them")
+    return app.return_code or 0

@@ -1,0 +1,171 @@
+"""The only place with threads: what blocks happens here, and what came of it is posted to the screen."""
+
+from __future__ import annotations
+
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from textual.message import Message
+
+from exptui.core.errors import Cancelled, ExptuiError
+from exptui.core.files import Cancel, Progress
+from exptui.core.monitor import watch
+from exptui.core.monitor.catalog import Catalog, Snapshot
+from exptui.core.monitor.text import clean
+from exptui.core.workspace import Workspace
+from exptui.tui.messages import Answered, Failed, OperationEnded, OperationMoved, SnapshotTaken
+
+T = TypeVar("T")
+Post = Callable[[Message], Any]
+MOVE_EVERY = 0.1
+
+
+class Bridge:
+    """One thread watches, one reads what is asked for, and each long operation has its own.
+
+    All are daemons that look at `stopping`: leaving never waits for a disk.
+    """
+
+    def __init__(self, workspace: Workspace, post: Post) -> None:
+        self.workspace, self.post = workspace, post
+        self.stopping = threading.Event()
+        self._wake = threading.Condition()
+        self._asked: dict[str, tuple[Callable[[], Any], Callable[[Any], None]]] = {}
+        self._operations: dict[str, Cancel] = {}
+        self._look = threading.Event()
+
+    def start(self) -> None:
+        """Begin to watch and to answer."""
+        for work in (self._watch, self._read):
+            self._thread(work)
+
+    def read_only(self) -> None:
+        """Only answer: for a screen that does not show what changes."""
+        self._thread(self._read)
+
+    def stop(self) -> None:
+        """Ask every thread to end; nothing is waited for."""
+        self.stopping.set()
+        for cancel in self._operations.values():
+            cancel.ask()
+        with self._wake:
+            self._wake.notify_all()
+
+    def refresh(self) -> None:
+        """Look at everything at the next beat, whether or not something changed."""
+        self._look.set()
+
+    def ask(
+        self, key: str, read: Callable[[], T], reply: Callable[[T], None], *, apart: bool = False
+    ) -> None:
+        """Have something read; of several questions with one key that wait, only the last is answered.
+
+        `apart`: on a thread of its own, for what may take long.
+        """
+        if apart:
+            self._thread(lambda: self._answer(read, reply))
+            return
+        with self._wake:
+            self._asked.pop(key, None)
+            self._asked[key] = (read, reply)
+            self._wake.notify()
+
+    def operate(self, name: str, title: str, work: Callable[[Progress, Cancel], tuple[str, bool]]) -> bool:
+        """Start a long operation; False when one of that name is at work already."""
+        if name in self._operations:
+            return False
+        cancel = self._operations[name] = Cancel()
+        self._thread(lambda: self._operation(name, title, work, cancel))
+        return True
+
+    def cancel(self) -> bool:
+        """Ask every long operation to stop; False when there is none."""
+        for cancel in self._operations.values():
+            cancel.ask()
+        return bool(self._operations)
+
+    @property
+    def busy(self) -> bool:
+        """Whether a long operation is at work."""
+        return bool(self._operations)
+
+    def _thread(self, work: Callable[[], None]) -> None:
+        def guarded() -> None:
+            try:
+                work()
+            except Exception:  # noqa: BLE001  a thread's boundary: say it, never vanish
+                if not self.stopping.is_set():
+                    text = traceback.format_exc()
+                    print(clean(text, 10_000), file=sys.stderr)
+                    self.post(Failed(f"internal error: {text.strip().splitlines()[-1]}", "Please report it."))
+
+        threading.Thread(target=guarded, daemon=True, name="exptui").start()
+
+    def _watch(self) -> None:
+        catalog, last = Catalog(self.workspace), Snapshot()
+        first = True
+        while not self.stopping.is_set():
+            live = self._live(last)
+            for _ in watch.changes(live, self.stopping) if not first else (frozenset(),):
+                now = catalog.snapshot()
+                if now != last or first or self._look.is_set():
+                    self._look.clear()
+                    self.post(SnapshotTaken(now))
+                last, first = now, False
+                if self._live(last) != live:
+                    break
+
+    def _live(self, snapshot: Snapshot) -> set[Any]:
+        """The directories in which something may change now."""
+        space = self.workspace
+        runs = {row.view.files for row in snapshot.runs if row.view.state.live}
+        verifying = {space.archives / "restoration" / name for name in snapshot.verifying}
+        return {space.root, space.configs, space.results, space.archives} | runs | verifying
+
+    def _read(self) -> None:
+        while not self.stopping.is_set():
+            with self._wake:
+                while not self._asked and not self.stopping.is_set():
+                    self._wake.wait()
+                if self.stopping.is_set():
+                    return
+                key = next(iter(self._asked))
+                read, reply = self._asked.pop(key)
+            self._answer(read, reply)
+
+    def _answer(self, read: Callable[[], Any], reply: Callable[[Any], None]) -> None:
+        try:
+            self.post(Answered(reply, read()))
+        except ExptuiError as error:
+            self.post(Failed(error.message, error.hint))
+        except OSError as error:
+            self.post(Failed(str(error)))
+
+    def _operation(
+        self, name: str, title: str, work: Callable[[Progress, Cancel], tuple[str, bool]], cancel: Cancel
+    ) -> None:
+        last = 0.0
+
+        def progress(done: int, total: int) -> None:
+            nonlocal last
+            if time.monotonic() - last >= MOVE_EVERY:
+                last = time.monotonic()
+                self.post(OperationMoved(name, title, done, total))
+
+        progress(0, 0)
+        text, good = f"{title}: an internal error", False
+        try:
+            text, good = work(progress, cancel)
+        except Cancelled:
+            text = f"{title}: cancelled, nothing was changed"
+        except ExptuiError as error:
+            text = f"{error.message} {error.hint}".strip()
+        except OSError as error:
+            text = str(error)
+        finally:
+            del self._operations[name]
+            self.post(OperationEnded(name, text, good))

@@ -1,0 +1,291 @@
+"""The lines of the Overview and of the other text tabs: pure functions from a Detail to rows of spans."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from exptui.core.audit import report as audit
+from exptui.core.audit.report import AuditReport
+from exptui.core.compare.deltas import direction
+from exptui.core.monitor.catalog import ArchiveRow, ConfigRow, RunRow, Snapshot
+from exptui.core.monitor.detail import Detail, FileFact, Points
+from exptui.core.monitor.text import clean, clean_line
+from exptui.core.runs.run import RunState
+from exptui.tui import present
+from exptui.tui.braille import Curve
+from exptui.tui.present import Span
+from exptui.tui.widgets.rows import Row
+
+PHASES = ("train", *present.HELD_OUT)
+HELD_OUT = present.HELD_OUT
+Line = list[Span]
+
+
+def title(detail: Detail) -> tuple[str, str, Span]:
+    """Name, what stands beside it, and the state, for the border of the detail pane."""
+    match detail.subject:
+        case ConfigRow() as row:
+            return row.stem, "config", ("✗ invalid", "bad") if row.problem else ("", "")
+        case ArchiveRow() as row:
+            word = row.archived.verdict or "not verified"
+            mark, tone = present.VERDICTS.get(word, ("·", "muted"))
+            return row.run_id, "archived", (f"{mark} {word}", tone)
+        case RunRow() as row:
+            mark, tone = present.STATES[row.view.state]
+            return (
+                row.view.stem,
+                row.run_id.removeprefix(row.view.stem + "_"),
+                (f"{mark} {present.outcome(row)}", tone),
+            )
+
+
+def facts(detail: Detail, snapshot: Snapshot, width: int, now: float) -> list[Line]:
+    """The upper part of the Overview."""
+    match detail.subject:
+        case ConfigRow() as row:
+            lines = _config(row, snapshot)
+        case ArchiveRow() as row:
+            lines = _archive(row, now)
+        case RunRow() as row:
+            lines = _run(row, detail, snapshot, width, now)
+    for problem in detail.problems:
+        lines.append([("! ", "warn"), (clean(problem, 300), "warn")])
+    return lines
+
+
+def _config(row: ConfigRow, snapshot: Snapshot) -> list[Line]:
+    runs = [run for run in snapshot.runs if run.view.stem == row.stem]
+    names = present.metric_names(runs)
+    lines: list[Line] = [
+        [
+            (f"{present.plural(len(runs), 'run')} of this config" if runs else "never run", "bold"),
+            ("   r runs it", "muted"),
+        ],
+        [],
+    ]
+    for run in runs[:8]:
+        mark, tone = present.state_of(run)
+        numbers = "  ".join(
+            f"{clean(n, 30)} {present.number(v)}"
+            for n in names
+            if (v := present.value_of(run.final, n)) is not None
+        )
+        lines.append([(f"{mark} ", tone), (clean(run.run_id, 100), ""), (f"  {numbers}", "muted")])
+    width = max((len(key) for key in row.flat), default=0)
+    lines += [[]] if runs else []
+    lines += [
+        [(f"{clean(key, 60):<{min(width, 60)}}  ", "muted"), (clean(present.short_value(value), 100), "")]
+        for key, value in row.flat.items()
+    ]
+    return lines
+
+
+def _archive(row: ArchiveRow, now: float) -> list[Line]:
+    one = row.archived
+    word = one.verdict or "not verified"
+    _, tone = present.VERDICTS.get(word, ("·", "muted"))
+    when = (
+        f"  {present.age(present.seconds(one.verified_at or ''), now)} ago"
+        if one.verified_at
+        else "  V verifies it"
+    )
+    lines: list[Line] = [
+        [(word, tone), (when, "muted")],
+        [
+            (f"{present.size(one.gz_size)}   ", ""),
+            ("tar sha256 ", "muted"),
+            (clean(one.identity or "unknown", 64), ""),
+        ],
+        [],
+    ]
+    lines += [
+        [(f"{clean(name, 40):<24}", "muted"), (present.number(value), "")]
+        for name, value in list(row.final.items())[:12]
+    ]
+    return lines
+
+
+def _run(row: RunRow, detail: Detail, snapshot: Snapshot, width: int, now: float) -> list[Line]:
+    lines: list[Line] = [_progress(row, width, now)]
+    lines += [
+        [("✗ " if at == 0 else "  ", "bad"), (clean(text, 300), "bad")]
+        for at, text in enumerate(detail.cause)
+    ]
+    if detail.cause and row.view.record:
+        again = "   u resumes it, r runs its config again" if row.step else "   r runs its config again"
+        lines.append([_last(row), (again, "muted")])
+    lines += _against(row, detail, snapshot)
+    if record := row.view.record:
+        seen = record.fingerprint or {}
+        git = seen.get("git")
+        commit = (
+            f"git {str(git['commit'])[:10]}{' + changes' if git['dirty'] else ''}"
+            if isinstance(git, dict)
+            else ""
+        )
+        code = seen.get("code")
+        words = [
+            commit,
+            present.plural(len(code), "code file")
+            if isinstance(code, dict) and code
+            else "code not declared",
+        ]
+        lines.append([("   ".join(clean(word, 60) for word in words if word), "muted")])
+        if record.code_changed:
+            lines.append([("! the code changed while it was running", "warn")])
+        if record.resumed_from:
+            lines.append(
+                [(f"attempt {record.attempts}, resumed from {clean(record.resumed_from, 100)}", "muted")]
+            )
+    else:
+        lines.append([("not started by exptui: how it ran is unknown", "muted")])
+    return lines
+
+
+def _last(row: RunRow) -> Span:
+    return (f"last step {row.step}" if row.step is not None else "no step was finished", "muted")
+
+
+def _progress(row: RunRow, width: int, now: float) -> Line:
+    share, took = present.progress(row), present.duration(row.view.record, now)
+    step = (
+        f"epoch {row.step or 0}/{row.steps}"
+        if row.steps
+        else f"step {row.step}"
+        if row.step is not None
+        else ""
+    )
+    if row.view.state is RunState.QUEUED:
+        return [("waiting for a slot", "warn")]
+    if not row.view.state.live:
+        after = f" after {present.span(took)}" if took is not None else ""
+        return [(f"{row.view.state.capitalize()}{after}", present.state_of(row)[1]), (f"   {step}", "muted")]
+    line: Line = [(f"{step}  ", "bold")]
+    if share is not None:
+        done, left = present.bar(share, max(8, min(50, width - 50)))
+        line += [(done, "accent"), (left, "muted"), (f"  {share:.0%}", "bold")]
+    if (rest := present.eta(row, now)) is not None:
+        line.append((f"  eta {present.span(rest)}", "muted"))
+    if row.written:
+        line.append((f"  last output {present.age(row.written, now)} ago", "muted"))
+    return line
+
+
+def _against(row: RunRow, detail: Detail, snapshot: Snapshot) -> list[Line]:
+    """The two leading metrics, against the pinned baseline at the same step."""
+    lines: list[Line] = []
+    for name in present.metric_names([row]):
+        if not name:
+            continue
+        value = present.value_of(row.final, name)
+        line: Line = [(f"{clean(name, 40)} ", "muted"), (present.number(value), "bold")]
+        if (there := _at_step(detail.baseline, name, row.step)) is not None and value is not None:
+            delta = value - there
+            better = delta * direction(name) > 0
+            word, tone = ("better", "good") if better else ("worse", "bad") if delta else ("equal", "muted")
+            line += [("   ★ baseline here ", "muted"), (present.number(there), "")]
+            line.append((f"   {delta:+.3f} {word}", tone))  # type: ignore[arg-type]
+        elif row.run_id == snapshot.baseline:
+            line.append(("   ★ this is the baseline", "warn"))
+        lines.append(line)
+    return lines
+
+
+def _at_step(series: Mapping[str, Points], name: str, step: int | None) -> float | None:
+    """The value of a metric at a step, or the last one before it."""
+    known = {key: [y for x, y in points if step is None or x <= step] for key, points in series.items()}
+    return present.value_of({key: ys[-1] for key, ys in known.items() if ys}, name)
+
+
+def grouped(series: Mapping[str, Points]) -> dict[str, dict[str, Points]]:
+    """`train_loss` and `validate_loss` belong together: base name → {the phase, or the name itself: points}."""
+    groups: dict[str, dict[str, Points]] = {}
+    for name, points in series.items():
+        for phase in PHASES:
+            for joint in ("_", "/", "."):
+                if name.startswith(phase + joint):
+                    groups.setdefault(name[len(phase) + 1 :], {})[phase] = points
+                    break
+            else:
+                continue
+            break
+        else:
+            groups.setdefault(name, {})[name] = points
+    return groups
+
+
+def curves(base: str, detail: Detail, others: Sequence[tuple[str, Mapping[str, Points]]] = ()) -> list[Curve]:
+    """The curves of one chart: the run's phases, then the same of the baseline or of marked runs."""
+    own = grouped(detail.series).get(base, {})
+    found = [
+        Curve("val" if name.startswith("valid") else name, points, at)
+        for at, (name, points) in enumerate(own.items())
+    ]
+    for label, series in others:
+        theirs = grouped(series).get(base, {})
+        held = next((theirs[name] for name in (*HELD_OUT, base, "train") if name in theirs), None)
+        if held:
+            found.append(Curve(label, held, len(found)))
+    return found
+
+
+def tail(detail: Detail, height: int) -> list[Line]:
+    """The last lines of the log that fit."""
+    shown = detail.log[-height:] if height > 0 else ()
+    return [[(clean_line(line, 400), "")] for line in shown]
+
+
+def config_rows(detail: Detail, differing: Mapping[str, Any]) -> list[Row]:
+    """The config as it is written; a key that differs from the baseline's is marked with its value there."""
+    rows, table = [], ""
+    for at, raw in enumerate(detail.config.splitlines()):
+        text = clean(raw, 400)
+        stripped = text.strip()
+        key, _, _ = stripped.partition("=")
+        dotted = f"{table}.{key.strip()}" if table else key.strip()
+        if stripped.startswith("[") and "=" not in stripped:
+            table = stripped.strip("[] ")
+            rows.append(Row(str(at), ((text, "accent"),)))
+        elif stripped.startswith("#"):
+            rows.append(Row(str(at), ((text, "muted"),)))
+        elif dotted in differing:
+            there = clean(present.short_value(differing[dotted]), 60)
+            rows.append(Row(str(at), ((text, "warn"), (f"   ★ {there}", "muted"))))
+        else:
+            rows.append(Row(str(at), ((text, ""),)))
+    return rows
+
+
+def file_rows(files: Sequence[FileFact]) -> list[Row]:
+    """Path, class and size."""
+    return [
+        Row(
+            file.path,
+            ((clean(file.path, 300), "" if file.file_class == "identity" else "muted"),),
+            ((f"{file.file_class:>14}", "muted"), (f"{present.size(file.size):>10} ", "")),
+        )
+        for file in files
+    ]
+
+
+def audit_rows(audits: Sequence[AuditReport]) -> list[Row]:
+    """Every report, the newest first, each beginning with its verdict."""
+    rows: list[Row] = []
+    for number, one in enumerate(audits):
+        mark, tone = present.VERDICTS[one.verdict]
+        for at, line in enumerate(audit.lines(one)):
+            text = clean(line, 400)
+            spans: tuple[Span, ...] = ((f"{mark} {text}", tone),) if at == 0 else ((text, _tone(text)),)
+            rows.append(Row(f"{number}.{at}", spans))
+        rows.append(Row(f"{number}.", ()))
+    return rows
+
+
+def _tone(line: str) -> present.Tone:
+    word = line.strip().split(" ")[0]
+    if word in ("differs", "missing", "extra"):
+        return "bad"
+    if word in ("equal", "not") or not line.startswith(" "):
+        return "muted" if word == "not" else ""
+    return ""

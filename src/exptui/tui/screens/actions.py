@@ -1,0 +1,503 @@
+"""What the keys of the main screen do. Whatever touches a disk or a process goes through the bridge."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import subprocess
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from exptui.core.configs import derive
+from exptui.core.files import Cancel, Progress
+from exptui.core.monitor.catalog import ArchiveRow, ConfigRow, RunRow, Snapshot
+from exptui.core.monitor.detail import Subject
+from exptui.core.monitor.text import clean
+from exptui.core.runs.preview import Preview
+from exptui.core.runs.run import RunState
+from exptui.tui import lists, present
+from exptui.tui.screens.compare import CompareScreen
+from exptui.tui.screens.sheets import Choose, Confirm, Help, Line, Prompt, launch_lines
+from exptui.tui.widgets.detail import DetailPane
+from exptui.tui.widgets.log_view import LogView
+from exptui.tui.widgets.rows import Row, RowList
+
+if TYPE_CHECKING:
+    from textual.screen import Screen
+
+    from exptui.core.workspace import Workspace
+    from exptui.tui.bridge import Bridge
+
+    Base = Screen[None]
+else:
+    Base = object
+
+
+class Actions(Base):
+    """Mixed into the main screen, whose state these names are."""
+
+    workspace: Workspace
+    bridge: Bridge
+    snapshot: Snapshot
+    subject: Subject | None
+    marks: frozenset[str]
+    query_text: str
+    sort: str
+    wanted: str
+    say: Callable[..., None]
+    select: Callable[..., None]
+    refresh_lists: Callable[[], None]
+    show_pane: Callable[[str], None]
+
+    # Who is meant
+
+    def _stem(self) -> str:
+        """The config that is meant: the one under the cursor, or that of the run or archive."""
+        match self.subject:
+            case ConfigRow() as row:
+                return row.stem
+            case RunRow() as row:
+                return row.view.stem
+            case ArchiveRow() as row:
+                return row.run_id.rpartition("_")[0]
+        return ""
+
+    def _run(self) -> RunRow | None:
+        """The run under the cursor; says so when there is none."""
+        if isinstance(self.subject, RunRow):
+            return self.subject
+        self.say("choose a run first: 2 goes to the runs", good=False)
+        return None
+
+    def _runs(self) -> list[RunRow]:
+        """The marked runs, else the one under the cursor."""
+        marked = [row for row in self.snapshot.runs if row.run_id in self.marks]
+        return marked or ([row] if (row := self._run()) else [])
+
+    def _do(self, work: Callable[[], str]) -> None:
+        """Something short that touches the disk; what it returns is said."""
+        self.bridge.ask(f"do {id(work)}", work, lambda text: self.say(text) if text else None)
+        self.bridge.refresh()
+
+    # Runs
+
+    def action_run(self) -> None:
+        """The launch sheet."""
+        if stem := self._stem():
+            self.bridge.ask("preview", lambda: self.workspace.preview(stem), self._launch_sheet)
+        else:
+            self.say("choose a config first: 1 goes to the configs", good=False)
+
+    def _launch_sheet(self, facts: Preview) -> None:
+        def answered(answer: str | None) -> None:
+            if answer == "r":
+                self.bridge.ask("run", lambda: self.workspace.run(facts.stem).name, self._started)
+
+        answers = [("r", "or Enter starts it")] if not facts.problems else [("Esc", "back")]
+        self.app.push_screen(Confirm(f"Run {facts.stem}", launch_lines(facts), answers), answered)
+
+    def _started(self, run_id: str) -> None:
+        """Go to the new run; the next snapshot has it."""
+        self.wanted = run_id
+        self.query_one("#runs").focus()
+        self.bridge.refresh()
+
+    def action_run_edited(self) -> None:
+        """Clone the config with edits, then the launch sheet of the clone."""
+        stem = self._stem()
+        if not stem:
+            self.say("choose a config first: 1 goes to the configs", good=False)
+            return
+
+        def edited(text: str | None) -> None:
+            if not text:
+                return
+
+            def work() -> Preview:
+                edits = derive.parse_edits(shlex.split(text))
+                return self.workspace.preview(self.workspace.derive(stem, edits))
+
+            self.bridge.ask("preview", work, self._launch_sheet)
+
+        hint = "KEY=VALUE …, for example model.layers=8 engine.learning_rate=0.01; a config of its own is written"
+        self.app.push_screen(Prompt(f"Run {stem} with edits", hint), edited)
+
+    def action_edit(self) -> None:
+        """The config in $EDITOR."""
+        stem = self._stem()
+        row = next((row for row in self.snapshot.configs if row.stem == stem), None)
+        editor = os.environ.get("VISUAL") or os.environ.get("EDITOR") or "vi"
+        if row is None:
+            self.say(f"there is no config {stem} in configs/ any more", good=False)
+            return
+        try:
+            with self.app.suspend():
+                code = subprocess.run([*shlex.split(editor), str(row.path)], check=False).returncode
+        except (OSError, ValueError) as error:
+            self.say(f"{editor}: {error}\nSet EDITOR to the editor of your choice.", good=False)
+            return
+        self.refresh()
+        if code:
+            self.say(f"{editor} ended with {code}", good=False)
+        self._do(lambda: f"{self.workspace.config(stem).path.name} is valid TOML")
+
+    def action_resume(self) -> None:
+        """The next attempt of the run."""
+        if row := self._run():
+
+            def work() -> str:
+                view, checkpoint = self.workspace.resume(row.run_id)
+                attempt = view.record.attempts if view.record else 0
+                return f"{row.run_id}: attempt {attempt}, from {checkpoint or 'the start'}"
+
+            self._do(work)
+
+    def action_stop(self) -> None:
+        """Stop the run, after a yes."""
+        row = self._run()
+        if row is None:
+            return
+        if not (row.view.state.live or row.view.leftovers):
+            self.say(f"{row.run_id} is not running", good=False)
+            return
+        lines: list[Line] = [
+            [("SIGTERM to the trainer and everything it started,", "")],
+            [("SIGKILL to what is left after the grace. Checkpoints stay: u resumes.", "")],
+        ]
+
+        def work(_: Progress, __: Cancel) -> tuple[str, bool]:
+            view = self.workspace.stop(row.run_id)
+            return f"{view.run_id}  {view.state}", True
+
+        self._confirm(
+            f"Stop {row.run_id}?", lines, ("y", "stops it"), lambda: self._operate("stop", row.run_id, work)
+        )
+
+    def action_delete(self) -> None:
+        """Runs to the trash, after a yes."""
+        runs = self._runs()
+        if not runs:
+            return
+        names = [row.run_id for row in runs]
+        lines: list[Line] = [[(clean(name, 200), "")] for name in names[:12]]
+        lines += [[(f"… and {len(names) - 12} more", "muted")]] if len(names) > 12 else []
+        lines.append([("U takes the last one back.", "muted")])
+
+        def work() -> str:
+            for name in names:
+                self.workspace.remove(name)
+            return f"{len(names)} in the trash; U takes the last one back"
+
+        self._confirm(f"Move {len(names)} to the trash?", lines, ("y", "moves"), lambda: self._do(work))
+
+    def action_undo(self) -> None:
+        """The run removed last comes back."""
+        self._do(lambda: f"{self.workspace.undo_remove().name} is back")
+
+    def _confirm(
+        self, title: str, lines: list[Line], answer: tuple[str, str], then: Callable[[], Any]
+    ) -> None:
+        def answered(given: str | None) -> None:
+            if given:
+                then()
+
+        self.app.push_screen(Confirm(title, lines, [answer]), answered)
+
+    def _operate(self, what: str, run_id: str, work: Callable[[Progress, Cancel], tuple[str, bool]]) -> None:
+        if not self.bridge.operate(f"{what} {run_id}", f"{what} {run_id}", work):
+            self.say(f"{what} {run_id} goes on already", good=False)
+
+    # Compare
+
+    def action_mark(self) -> None:
+        """Mark or unmark, and go on to the next."""
+        if row := self._run():
+            self.marks ^= {row.run_id}
+            self.refresh_lists()
+            self.query_one("#runs", RowList).action_move(1)
+
+    def action_mark_all(self) -> None:
+        """Everything the filter shows; once more: nothing."""
+        shown = frozenset(row.run_id for row in lists.chosen_runs(self.snapshot, self.query_text, self.sort))
+        self.marks = frozenset() if shown <= self.marks else self.marks | shown
+        self.refresh_lists()
+        self.select(again=True)
+
+    def action_pin(self) -> None:
+        """The baseline."""
+        if row := self._run():
+
+            def work() -> str:
+                self.workspace.pin(row.run_id)
+                pinned = self.workspace.notes.baseline
+                return f"baseline: {pinned}" if pinned else "no baseline any more"
+
+            self._do(work)
+
+    def action_compare(self) -> None:
+        """The marked runs: the pinned one first, else the oldest."""
+        ids = [row.run_id for row in reversed(self.snapshot.runs) if row.run_id in self.marks]
+        pinned = self.snapshot.baseline
+        if len(ids) < 2 and isinstance(self.subject, RunRow):
+            ids = list(dict.fromkeys([*ids, self.subject.run_id]))
+            if pinned and pinned not in ids and self.snapshot.run(pinned):
+                ids.insert(0, pinned)
+        if len(ids) < 2:
+            self.say("mark two runs first: space marks the one under the cursor", good=False)
+            return
+        ids.sort(key=lambda run_id: run_id != pinned)
+        self.app.push_screen(CompareScreen(self.workspace, ids))
+
+    # Archive
+
+    def action_archive(self) -> None:
+        """Seal, after a look at what that means."""
+        runs = self._runs()
+        if not runs:
+            return
+        lines: list[Line] = []
+        for row in runs[:12]:
+            mark, tone = present.state_of(row)
+            lines.append([(f"{mark} ", tone), (clean(row.run_id, 100), ""), (f"  {row.view.state}", "muted")])
+        lines += [
+            [],
+            [("The directory in results/ is removed once the archive was read back and committed.", "")],
+        ]
+        incomplete = any(row.view.state not in (RunState.FINISHED, RunState.EXTERNAL) for row in runs)
+        if incomplete:
+            lines.append([("Not FINISHED: it can be kept, but never REPRODUCED.", "warn")])
+
+        def answered(answer: str | None) -> None:
+            for row in runs if answer else ():
+                self._seal(row, keep=answer == "k", incomplete=incomplete)
+
+        title = f"Archive {runs[0].run_id if len(runs) == 1 else f'{len(runs)} runs'}?"
+        answers = [("y", "archives"), ("k", "archives and keeps the directory")]
+        self.app.push_screen(Confirm(title, lines, answers), answered)
+
+    def _seal(self, row: RunRow, *, keep: bool, incomplete: bool) -> None:
+        def work(progress: Progress, cancel: Cancel) -> tuple[str, bool]:
+            sealed = self.workspace.archive(
+                row.run_id, keep=keep, incomplete=incomplete, progress=progress, cancel=cancel
+            )
+            how = "was archived already" if sealed.already else f"archived, {present.size(sealed.gz_size)}"
+            left = f"\nnot kept, empty: {', '.join(sealed.skipped)}" if sealed.skipped else ""
+            return f"{row.run_id} {how}{left}", True
+
+        self._operate("archive", row.run_id, work)
+
+    def _archived(self) -> ArchiveRow | None:
+        if isinstance(self.subject, ArchiveRow):
+            return self.subject
+        self.say("choose an archive first: 3 goes to them", good=False)
+        return None
+
+    def action_check(self) -> None:
+        """Hash every byte of the archive."""
+        if row := self._archived():
+
+            def work(progress: Progress, cancel: Cancel) -> tuple[str, bool]:
+                found = self.workspace.check(row.run_id, read_data=True, progress=progress, cancel=cancel)
+                if found.problems:
+                    return f"{row.run_id} is CORRUPT\n" + "\n".join(found.problems), False
+                return f"{row.run_id} is intact", True
+
+            self._operate("check", row.run_id, work)
+
+    def action_restore(self) -> None:
+        """Unpack the archive."""
+        if row := self._archived():
+
+            def work(progress: Progress, cancel: Cancel) -> tuple[str, bool]:
+                self.workspace.restore(row.run_id, progress=progress, cancel=cancel)
+                return f"{row.run_id} is in results/ again", True
+
+            self._operate("restore", row.run_id, work)
+
+    def action_verify(self) -> None:
+        """What it will cost, and then: start."""
+        row = self.subject
+        if not isinstance(row, RunRow | ArchiveRow):
+            self.say("choose a run or an archive first", good=False)
+            return
+        name = row.run_id
+        took = present.duration(row.view.record, present.now()) if isinstance(row, RunRow) else None
+        lines: list[Line] = [
+            [("Restores it privately, runs it again in a clean environment,", "")],
+            [("and compares every byte that is not declared to differ.", "")],
+            [],
+            [
+                ("time   ", "muted"),
+                (f"about {present.span(took)}, as the original" if took else "as the original", ""),
+            ],
+            [("slot   ", "muted"), (f"1 of {self.snapshot.slots}, queued like any run", "")],
+        ]
+        if isinstance(row, ArchiveRow):
+            lines.append([("disk   ", "muted"), (f"a few times {present.size(row.archived.gz_size)}", "")])
+        lines += [[], [("It goes on when you leave; the verdict is kept in archive/restoration/.", "muted")]]
+
+        def work() -> str:
+            self.workspace.verify(name)
+            return f"verifying {name}"
+
+        def answered(answer: str | None) -> None:
+            if answer == "V":
+                self._do(work)
+            elif answer == "c":
+                self.action_check()
+
+        answers = [("V", "or Enter verifies")] + (
+            [("c", "only checks the bytes")] if isinstance(row, ArchiveRow) else []
+        )
+        self.app.push_screen(Confirm(f"Verify {name}?", lines, answers), answered)
+
+    # Look
+
+    def _detail(self) -> DetailPane:
+        return self.query_one(DetailPane)
+
+    def action_filter(self) -> None:
+        """Filter the runs; in the log: search."""
+        view = self.query_one(LogView)
+        if self.focused is view:
+            self.app.push_screen(
+                Prompt("Search the log", "a regular expression; n and N go on", ""),
+                lambda text: view.search(text) if text else None,
+            )
+            return
+
+        def chosen(text: str | None) -> None:
+            if text is not None:
+                self.query_text = text.strip()
+                self.refresh_lists()
+
+        hint = "words, or accuracy>0.9 state:failed model.layers=8; empty shows all"
+        self.app.push_screen(Prompt("Filter the runs", hint, self.query_text), chosen)
+
+    def action_sort(self) -> None:
+        """The next order."""
+        at = lists.SORTS.index(self.sort)
+        self.sort = lists.SORTS[(at + 1) % len(lists.SORTS)]
+        self.refresh_lists()
+
+    def action_pane_1(self) -> None:
+        """To the configs."""
+        self.query_one("#configs").focus()
+
+    def action_pane_2(self) -> None:
+        """To the runs."""
+        self.query_one("#runs").focus()
+
+    def action_pane_3(self) -> None:
+        """To the archive."""
+        self.query_one("#archives").focus()
+
+    def action_pane_0(self) -> None:
+        """To the detail."""
+        self.show_pane("detail")
+        self._detail().focus_tab()
+
+    def action_tab_left(self) -> None:
+        """The tab to the left."""
+        self.show_pane("detail")
+        self._detail().turn(-1)
+
+    def action_tab_right(self) -> None:
+        """The tab to the right."""
+        self.show_pane("detail")
+        self._detail().turn(1)
+
+    def action_log(self) -> None:
+        """The log."""
+        self._detail().tab = "log"
+        self.action_pane_0()
+
+    def action_follow(self) -> None:
+        """The end of the log."""
+        self.action_log()
+        self.query_one(LogView).action_follow()
+
+    def action_zoom(self) -> None:
+        """The whole screen for the focused pane."""
+        self.toggle_class("zoomed")
+
+    def action_refresh(self) -> None:
+        """Look again."""
+        self.bridge.refresh()
+        self.select(again=True)
+
+    def action_copy(self) -> None:
+        """A menu of what can be copied."""
+        row = self.subject
+        if row is None:
+            return
+        rows: list[tuple[str, str]] = []
+        match row:
+            case ConfigRow():
+                rows = [("name", row.stem), ("path", str(row.path)), ("command", f"exptui run {row.stem}")]
+            case RunRow():
+                digest = row.view.record.config_sha256 if row.view.record else ""
+                rows = [("id", row.run_id), ("path", str(row.view.path)), ("config sha256", digest)]
+                rows.append(("command", f"exptui show {row.run_id}"))
+            case ArchiveRow():
+                rows = [
+                    ("id", row.run_id),
+                    ("path", str(row.archived.path)),
+                    ("tar sha256", row.archived.identity or ""),
+                ]
+                rows.append(("command", f"exptui verify {row.run_id}"))
+        choices = [
+            Row(text, ((f"{name:<14}", "muted"), (clean(text, 300), ""))) for name, text in rows if text
+        ]
+
+        def chosen(text: str | None) -> None:
+            if text:
+                self.app.copy_to_clipboard(clean(text))
+                self.say(f"copied, where your terminal allows it: {text}")
+
+        self.app.push_screen(Choose("Copy", choices, "Enter copies (OSC 52), Esc closes"), chosen)
+
+    def action_cancel(self) -> None:
+        """What is in the way: zoom, an operation, the marks, the filter."""
+        if self.has_class("zoomed"):
+            self.remove_class("zoomed")
+        elif self.bridge.cancel():
+            self.say("stopping…")
+        elif self.query_text or self.marks:
+            self.query_text, self.marks = "", frozenset()
+            self.refresh_lists()
+            self.select(again=True)
+        elif self.has_class("show-detail"):
+            self.query_one("#runs").focus()
+
+    # Help and leaving
+
+    def action_help(self) -> None:
+        """All keys."""
+        self.app.push_screen(Help())
+
+    def action_palette(self) -> None:
+        """All commands by name."""
+        from exptui.tui.commands import COMMANDS
+
+        rows = [
+            Row(one.name, ((f"{one.key:<7}", "accent"), (one.help, "")))
+            for one in COMMANDS
+            if one.name != "palette"
+        ]
+
+        def chosen(name: str | None) -> None:
+            if name:
+                self.call_later(self.run_action, name)
+
+        self.app.push_screen(Choose("Commands", rows, "Enter does it, Esc closes"), chosen)
+
+    def action_quit(self) -> None:
+        """Leave; runs go on."""
+        if not self.bridge.busy:
+            self.app.exit()
+            return
+        lines: list[Line] = [
+            [("Archive, check or restore is at work; it is undone when you leave now.", "warn")]
+        ]
+        self._confirm("Leave?", lines, ("y", "leaves"), self.app.exit)

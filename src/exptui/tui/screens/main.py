@@ -1,0 +1,367 @@
+"""The main screen: three lists, one detail pane, and the flow of snapshots into them."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any, ClassVar
+
+from textual import on
+from textual.app import ComposeResult
+from textual.binding import BindingType
+from textual.containers import Horizontal, Vertical
+from textual.content import Content
+from textual.screen import Screen
+
+from exptui.core.compare.deltas import same
+from exptui.core.monitor import detail as details
+from exptui.core.monitor.catalog import ArchiveRow, ConfigRow, RunRow, Snapshot
+from exptui.core.monitor.detail import Detail, Points, Subject
+from exptui.core.monitor.text import clean
+from exptui.core.workspace import Workspace
+from exptui.tui import lists, present
+from exptui.tui.bridge import Bridge
+from exptui.tui.commands import COMMANDS, bindings
+from exptui.tui.log_reader import LogReader
+from exptui.tui.messages import Answered, Failed, OperationEnded, OperationMoved, SnapshotTaken
+from exptui.tui.present import Span
+from exptui.tui.screens.actions import Actions
+from exptui.tui.widgets.detail import DetailPane
+from exptui.tui.widgets.log_view import LogView, LogWindow
+from exptui.tui.widgets.rows import RowList
+from exptui.tui.widgets.text import Lines
+
+PANES = ("configs", "runs", "archives")
+NARROW = 100
+
+
+class MainScreen(Actions, Screen[None]):
+    """State lives here and flows down; threads post facts up through the bridge."""
+
+    CSS_PATH = "main.tcss"
+    BINDINGS: ClassVar[list[BindingType]] = [*bindings()]
+    HORIZONTAL_BREAKPOINTS = [  # noqa: RUF012  an instance variable there
+        (0, "-narrow"),
+        (NARROW, "-normal"),
+        (160, "-wide"),
+    ]
+
+    def __init__(self, workspace: Workspace) -> None:
+        super().__init__()
+        self.workspace = workspace
+        self.bridge = Bridge(workspace, self.post_message)
+        self.logs = LogReader()
+        self.snapshot = Snapshot()
+        self.subject: Subject | None = None
+        self.overlays: dict[str, dict[str, Points]] = {}
+        self.marks: frozenset[str] = frozenset()
+        self.query_text = ""
+        self.sort = lists.SORTS[0]
+        self.activity: dict[str, tuple[str, int, int]] = {}
+        self.wanted = ""  # a run to put the cursor on as soon as it is listed
+        self.begun = False
+
+    def compose(self) -> ComposeResult:
+        """Header, lists, detail, activity, keys."""
+        yield Lines(id="header")
+        with Horizontal(id="body"):
+            with Vertical(id="left"):
+                yield RowList("no configs yet\na config is a TOML file in configs/", id="configs")
+                yield RowList("no runs yet\nr starts one of the config above", id="runs")
+                yield RowList("nothing archived yet\na seals a finished run", id="archives")
+            yield DetailPane(id="detail")
+        yield Lines(id="activity")
+        yield Lines(id="keys")
+
+    def on_mount(self) -> None:
+        """Begin to watch."""
+        self.query_one("#runs").focus()
+        self.add_class("show-runs")
+        self._keys()
+        self.bridge.start()
+
+    def on_unmount(self) -> None:
+        """Let the threads end."""
+        self.bridge.stop()
+
+    # What came from the threads
+
+    @on(SnapshotTaken)
+    def take(self, event: SnapshotTaken) -> None:
+        """The workspace as it is now."""
+        event.stop()
+        before, self.snapshot = self.snapshot, event.snapshot
+        self.marks &= {row.run_id for row in self.snapshot.runs}
+        self._announce(before)
+        self.refresh_lists()
+        if not self.begun:
+            self.begun = True
+            self.query_one("#runs" if self.snapshot.runs else "#configs").focus()
+        self.select()
+
+    @on(Answered)
+    def answer(self, event: Answered) -> None:
+        """Hand an answer to who asked."""
+        event.stop()
+        event.reply(event.value)
+
+    @on(Failed)
+    def fail(self, event: Failed) -> None:
+        """Say what could not be done."""
+        event.stop()
+        self.say(f"{event.message}\n{event.hint}".strip(), good=False)
+
+    @on(OperationMoved)
+    def move(self, event: OperationMoved) -> None:
+        """Show how far an operation is."""
+        event.stop()
+        self.activity[event.name] = (event.title, event.done, event.total)
+        self._activity()
+
+    @on(OperationEnded)
+    def end(self, event: OperationEnded) -> None:
+        """Say what came of an operation."""
+        event.stop()
+        self.activity.pop(event.name, None)
+        self._activity()
+        self.say(event.text, good=event.good)
+        self.app.bell()
+        self.bridge.refresh()
+
+    def say(self, text: str, *, good: bool = True) -> None:
+        """A toast; its text is never markup."""
+        self.notify(clean_lines(text), severity="information" if good else "error", markup=False, timeout=6)
+
+    def _announce(self, before: Snapshot) -> None:
+        """A toast and a bell for every run that ended and every verification that did since the last look."""
+        if not self.begun:
+            return
+        for row in self.snapshot.runs:
+            old = before.run(row.run_id)
+            if old and old.view.state.live and not row.view.state.live:
+                self.say(f"{row.run_id}  {present.outcome(row)}", good=present.state_of(row)[1] != "bad")
+                self.app.bell()
+        for name in before.verifying.keys() - self.snapshot.verifying.keys():
+            self.bridge.ask(f"verdict {name}", partial(self.verdict, name), self._verdict)
+
+    def _verdict(self, found: tuple[str, bool]) -> None:
+        text, good = found
+        self.say(text, good=good)
+        self.app.bell()
+        self.select(again=True)
+
+    # Down into the panes
+
+    def refresh_lists(self) -> None:
+        """Show the snapshot in the three lists and in the header."""
+        snapshot, now = self.snapshot, present.now()
+        self.query_one("#configs", RowList).show(lists.config_rows(snapshot))
+        runs = lists.chosen_runs(snapshot, self.query_text, self.sort)
+        rows, header = lists.run_rows(runs, snapshot.baseline, now)
+        empty = f"no run matches {self.query_text!r}; Esc clears the filter" if self.query_text else ""
+        self.query_one("#runs", RowList).show(rows, header, self.marks, clean(empty))
+        if self.wanted and snapshot.run(self.wanted):
+            self.query_one("#runs", RowList).select(self.wanted)
+            self.wanted = ""
+        self.query_one("#archives", RowList).show(lists.archive_rows(snapshot, self.query_text, now))
+        self._titles(len(runs))
+        self.query_one("#header", Lines).show([self._header()])
+
+    def _titles(self, shown: int) -> None:
+        snapshot = self.snapshot
+        total = len(snapshot.runs)
+        count = f"{shown} of {total}" if shown != total else str(total)
+        words = [f"2 Runs {count}", self.query_text, f"by {self.sort}" if self.sort != "newest" else ""]
+        if self.marks:
+            words.append(f"{len(self.marks)} marked")
+        titles = {
+            "configs": f"1 Configs {len(snapshot.configs)}",
+            "runs": " ─ ".join(clean(word, 60) for word in words if word),
+            "archives": f"3 Archive {len(snapshot.archives)}",
+        }
+        for name, title in titles.items():
+            self.query_one(f"#{name}").border_title = Content(title)
+
+    def _header(self) -> list[Span]:
+        snapshot = self.snapshot
+        live = sum(row.view.state.live for row in snapshot.runs)
+        queued = sum(row.view.state == "QUEUED" for row in snapshot.runs)
+        home = present.tidy(self.workspace.root)
+        spans: list[Span] = [(" exptui ", "bold"), (f" {clean(home, 60)}", "muted")]
+        spans.append((f"   ▶ {live - queued} running", "accent" if live > queued else "muted"))
+        spans += [(f" · {queued} queued", "warn")] if queued else []
+        spans.append((f" · {snapshot.slots} slot{'s' if snapshot.slots != 1 else ''}", "muted"))
+        spans += [(f" · {len(snapshot.verifying)} verifying", "accent")] if snapshot.verifying else []
+        spans.append((f"   disk {present.size(snapshot.free)} free", "muted"))
+        spans += [(f"   ! {clean(problem, 100)}", "warn") for problem in snapshot.problems]
+        return spans
+
+    def _activity(self) -> None:
+        spans: list[Span] = []
+        for title, done, total in self.activity.values():
+            share = f" {done / total:4.0%} of {present.size(total)}" if total else ""
+            spans += [(f" {clean(title, 80)}", "accent"), (share, ""), ("   Esc cancels ", "muted")]
+        self.query_one("#activity", Lines).show([spans])
+        self.set_class(bool(self.activity), "busy")
+
+    def _keys(self) -> None:
+        spans: list[Span] = []
+        for command in COMMANDS:
+            if command.bar:
+                spans += [(f" {command.key}", "accent"), (f" {command.bar} ", "muted")]
+        self.query_one("#keys", Lines).show([spans])
+
+    # What is selected
+
+    def on_resize(self) -> None:
+        """The texts depend on the width."""
+        self.select(again=True)
+
+    def on_row_list_highlighted(self, event: RowList.Highlighted) -> None:
+        """The cursor moved in the list that has the focus."""
+        if event.rows.has_focus:
+            self.select()
+
+    def on_descendant_focus(self, event: Any) -> None:
+        """Another list has the focus: its row is the subject."""
+        widget = event.widget
+        if widget.id in PANES:
+            self.show_pane(widget.id)
+            self.select()
+
+    def show_pane(self, name: str) -> None:
+        """On a narrow screen only one pane is shown."""
+        for one in (*PANES, "detail"):
+            self.set_class(one == name, f"show-{one}")
+
+    def on_row_list_chosen(self, event: RowList.Chosen) -> None:
+        """Enter on a list opens the detail."""
+        if event.rows.id in PANES:
+            self.action_pane_0()
+
+    def select(self, *, again: bool = False) -> None:
+        """Ask for the detail of what the cursor is on, if that is another subject or a changed one."""
+        focused = self.focused
+        pane = focused.id if focused is not None and focused.id in PANES else self._pane_of_subject()
+        subject = self._find(pane, self.query_one(f"#{pane}", RowList).key)
+        if subject is None or (subject == self.subject and not again):
+            return
+        moved = self._key(subject) != self._key(self.subject)
+        self.subject = subject
+        snapshot = self.snapshot
+        self.bridge.ask(
+            "detail", lambda: details.read(self.workspace, subject, snapshot.baseline), self._show_detail
+        )
+        if isinstance(subject, RunRow):
+            self._ask_log(subject, moved=moved)
+            for run_id in self.marks - {subject.run_id}:
+                self._ask_overlay(run_id)
+
+    def _pane_of_subject(self) -> str:
+        match self.subject:
+            case ConfigRow():
+                return "configs"
+            case ArchiveRow():
+                return "archives"
+        return "runs"
+
+    @staticmethod
+    def _key(subject: Subject | None) -> tuple[str, str]:
+        name = subject.stem if isinstance(subject, ConfigRow) else subject.run_id if subject else ""
+        return type(subject).__name__, name
+
+    def _find(self, pane: str, key: str) -> Subject | None:
+        rows: dict[str, tuple[Subject, ...]] = {
+            "configs": self.snapshot.configs,
+            "runs": self.snapshot.runs,
+            "archives": self.snapshot.archives,
+        }
+        return next((row for row in rows[pane] if self._key(row)[1] == key), None)
+
+    def _show_detail(self, detail: Detail) -> None:
+        if self._key(detail.subject) != self._key(self.subject):
+            return
+        self.query_one(DetailPane).show(
+            detail, self.snapshot, self._overlays(detail), self._differing(detail)
+        )
+        if isinstance(detail.subject, ArchiveRow):
+            self.query_one(LogView).show(
+                LogWindow(hash(detail.subject.run_id), len(detail.log), 0, detail.log, complete=True)
+            )
+
+    def _overlays(self, detail: Detail) -> list[tuple[str, dict[str, Points]]]:
+        own = self._key(detail.subject)[1]
+        found = [
+            (clean(name, 60), series)
+            for name, series in self.overlays.items()
+            if name in self.marks and name != own
+        ]
+        if detail.baseline and self.snapshot.baseline not in self.marks:
+            found.append(("★ baseline", detail.baseline))
+        return found
+
+    def _ask_overlay(self, run_id: str) -> None:
+        row = self.snapshot.run(run_id)
+        if row is not None:
+            self.bridge.ask(
+                f"overlay {run_id}",
+                lambda: details.series(row.view),
+                lambda found: self.overlays.update({run_id: found}),
+            )
+
+    def _differing(self, detail: Detail) -> dict[str, Any]:
+        """The config keys that are not as the baseline's, with its values."""
+        pinned = self.snapshot.run(self.snapshot.baseline)
+        if pinned is None or detail.subject == pinned:
+            return {}
+        flat = detail.subject.flat
+        return {k: pinned.flat.get(k) for k in flat if not same(flat.get(k), pinned.flat.get(k))}
+
+    # The log
+
+    def _ask_log(self, row: RunRow, *, moved: bool) -> None:
+        path = row.view.files / "trainer.log"
+        path = path if path.exists() else row.view.path / "trainer.log"
+        view = self.query_one(LogView)
+        if moved:
+            view.following = True
+        self.bridge.ask("log", lambda: self.logs.latest(path), self._show_log)
+
+    def _show_log(self, window: LogWindow) -> None:
+        if not isinstance(self.subject, RunRow):
+            return
+        self.query_one(LogView).show(window)
+        if not window.complete:
+            self.bridge.ask("log", self.logs.more, self._show_log)
+
+    def on_log_view_wanted(self, event: LogView.Wanted) -> None:
+        """Lines in sight are missing."""
+        self.bridge.ask("log lines", lambda: self.logs.window(event.first, event.count), self._show_log)
+
+    def on_log_view_search_wanted(self, event: LogView.SearchWanted) -> None:
+        """Look for the next match."""
+        view = self.query_one(LogView)
+        self.bridge.ask(
+            "search", lambda: self.logs.search(event.pattern, event.start, event.step), view.found, apart=True
+        )
+
+    def on_log_view_filter_wanted(self, event: LogView.FilterWanted) -> None:
+        """Only matching lines."""
+        self.bridge.ask("log", lambda: self.logs.filter(event.pattern), self._show_log)
+
+    def on_log_view_status_changed(self, event: LogView.StatusChanged) -> None:
+        """The line under the log."""
+        self.query_one("#log-status", Lines).show([[(f" {clean(event.status, 200)}", "muted")]])
+
+    def verdict(self, name: str) -> tuple[str, bool]:
+        """What a verification found, for a toast; called on the reading thread."""
+        from exptui.core.audit import report, session
+
+        found = session.report(self.workspace.archives / session.RESTORATION / name)
+        if found is None:
+            return f"{name}: interrupted, UNKNOWN", False
+        return f"{found.run_id}\n{report.headline(found)}", found.verdict is report.Verdict.REPRODUCED
+
+
+def clean_lines(text: str) -> str:
+    """Several lines made harmless."""
+    return "\n".join(clean(line, 500) for line in text.split("\n"))

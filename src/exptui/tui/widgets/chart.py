@@ -1,0 +1,291 @@
+"""Training curves as a braille chart: it repaints when its curves or its view change, and at no other time."""
+
+from __future__ import annotations
+
+import math
+from bisect import bisect_left, bisect_right
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import ClassVar
+
+from rich.cells import cell_len, set_cell_size
+from rich.segment import Segment
+from rich.style import Style
+from textual.reactive import reactive
+from textual.strip import Strip
+from textual.widget import Widget
+
+from exptui.core.monitor.text import clean
+from exptui.tui.braille import MARK, Curve, Plot, View, nice, plot
+
+__all__ = ["MARKERS", "Chart", "Curve", "View", "nice"]
+
+WIDE = 60  # cells from which a legend has room for four digits
+MARKERS = "●◆▲■○◇△□"
+COLORS = 6
+SMOOTHINGS = (0.0, 0.5, 0.8, 0.95)
+GUTTER = 7
+Item = tuple[str, str, str, Style]  # marker, name, value, style
+
+
+class Chart(Widget):
+    """Curves over a common x, with a header (title and legend), y labels and an x axis."""
+
+    ALLOW_SELECT = False
+    DEFAULT_CSS = """
+    Chart {
+        width: 1fr; height: 1fr; min-height: 3;
+        & > .chart--title { text-style: bold; }
+        & > .chart--muted { color: $foreground 60%; }
+        & > .chart--curve-0 { color: ansi_cyan; }
+        & > .chart--curve-1 { color: ansi_yellow; }
+        & > .chart--curve-2 { color: ansi_green; }
+        & > .chart--curve-3 { color: ansi_magenta; }
+        & > .chart--curve-4 { color: ansi_blue; }
+        & > .chart--curve-5 { color: $foreground; }
+    }
+    """
+    COMPONENT_CLASSES: ClassVar[set[str]] = {
+        "chart--title",
+        "chart--muted",
+        *(f"chart--curve-{number}" for number in range(6)),
+    }
+
+    title: reactive[str] = reactive("")
+    view: reactive[View] = reactive(View())
+
+    def __init__(self, title: str = "", *, id: str | None = None, classes: str | None = None) -> None:  # noqa: A002 - textual's own name
+        super().__init__(id=id, classes=classes)
+        self.set_reactive(Chart.title, title)
+        self._curves: tuple[Curve, ...] = ()
+        self._xs: list[float] = []
+        self._drawn: tuple[tuple[View, int, int], Plot, int] | None = None
+
+    # What is shown
+
+    @property
+    def curves(self) -> tuple[Curve, ...]:
+        return self._curves
+
+    def show(self, curves: Sequence[Curve]) -> None:
+        """Show these curves; nothing is repainted when they are what is shown already."""
+        curves = tuple(curves)
+        if _same(curves, self._curves):
+            return
+        self._curves = curves
+        self._xs = sorted({x for curve in curves for x, _ in curve.points if math.isfinite(x)})
+        self._drawn = None
+        self.refresh()
+
+    # Looking around
+
+    def _window(self) -> tuple[float, float]:
+        low, high = self._xs[0], self._xs[-1]
+        x0 = low if self.view.x0 is None else min(max(self.view.x0, low), high)
+        x1 = high if self.view.x1 is None else max(min(self.view.x1, high), x0)
+        return x0, x1
+
+    def _look(self, x0: float, x1: float) -> None:
+        """Set the window, kept inside of what there is; all of it is no window at all, and follows new points."""
+        low, high = self._xs[0], self._xs[-1]
+        self.view = replace(self.view, x0=x0 if x0 > low else None, x1=x1 if x1 < high else None)
+
+    def zoom(self, factor: float) -> None:
+        """Show 1/factor of the present window (2: half of it), about the cursor, or else the middle."""
+        if not self._xs or not (math.isfinite(factor) and factor > 0):
+            return
+        (x0, x1), low, high = self._window(), self._xs[0], self._xs[-1]
+        full = high - low
+        if not 0 < full < math.inf:
+            return
+        center, width = x0 + (x1 - x0) / 2, x1 - x0
+        if self.view.cursor is not None and x0 <= self.view.cursor <= x1:
+            center = self.view.cursor
+        share = (center - x0) / width if width else 0.5
+        width = min(max(width / factor, full / max(1, len(self._xs) - 1)), full)
+        x0 = min(max(center - share * width, low), high - width)
+        self._look(x0, x0 + width)
+
+    def pan(self, fraction: float) -> None:
+        """Move the window by this fraction of its width, no further than the points go."""
+        if not self._xs or not math.isfinite(fraction):
+            return
+        (x0, x1), low, high = self._window(), self._xs[0], self._xs[-1]
+        by = fraction * (x1 - x0)
+        by = max(by, low - x0) if by < 0 else min(by, high - x1)
+        if by and math.isfinite(by):
+            self._look(x0 + by, x1 + by)
+
+    def move_cursor(self, steps: int) -> None:
+        """Move the cursor over the points, at least a column a step; the window goes along."""
+        if not self._xs or not steps:
+            return
+        (x0, x1), xs, cursor = self._window(), self._xs, self.view.cursor
+        if cursor is None:
+            at = bisect_left(xs, x0) if steps > 0 else bisect_right(xs, x1) - 1
+        else:
+            target = cursor + steps * (x1 - x0) / max(1, self.size.width - self._gutter())
+            if steps > 0:
+                at = max(bisect_right(xs, cursor) - 1 + steps, bisect_left(xs, target))
+            else:
+                at = min(bisect_left(xs, cursor) + steps, bisect_right(xs, target) - 1)
+        cursor = xs[min(max(at, 0), len(xs) - 1)]
+        if cursor < x0:
+            self._look(cursor, cursor + (x1 - x0))
+        elif cursor > x1:
+            self._look(cursor - (x1 - x0), cursor)
+        self.view = replace(self.view, cursor=cursor)
+
+    def clear_cursor(self) -> None:
+        self.view = replace(self.view, cursor=None)
+
+    def toggle_log(self) -> None:
+        self.view = replace(self.view, log_y=not self.view.log_y)
+
+    def cycle_smoothing(self) -> None:
+        """No smoothing, then each step of it, then none again."""
+        stronger = [step for step in SMOOTHINGS if step > self.view.smoothing]
+        self.view = replace(self.view, smoothing=stronger[0] if stronger else SMOOTHINGS[0])
+
+    # Painting
+
+    def _gutter(self) -> int:
+        """Cells left of the plot: the same in every chart, so that charts above each other line up."""
+        if self.size.width < 3 * GUTTER:
+            return 0
+        return (self._drawn[2] if self._drawn else GUTTER) + 1
+
+    def _plot(self) -> Plot:
+        width, height = self.size
+        key = (self.view, width, height)
+        if self._drawn is None or self._drawn[0] != key:
+            rows = height - 1 - (height > 2)
+            self._drawn = None
+            drawn = plot(self._curves, self.view, width - self._gutter(), rows, MARKERS)
+            labels = max(map(len, drawn.y_labels))
+            if labels > GUTTER and self._gutter():
+                drawn = plot(self._curves, self.view, width - labels - 1, rows, MARKERS)
+            self._drawn = (key, drawn, max(GUTTER, labels))
+        return self._drawn[1]
+
+    def _style(self, color: int | None) -> Style:
+        name = "chart--muted" if color is None else f"chart--curve-{color % COLORS}"
+        return self.get_component_rich_style(name)
+
+    def render_line(self, y: int) -> Strip:
+        width, drawn = self.size.width, self._plot()
+        if y == 0:
+            segments = self._header(drawn, width)
+        elif y <= len(drawn.rows):
+            segments = [Segment(text, self._style(color)) for text, color in drawn.rows[y - 1]]
+            segments.insert(0, Segment(self._margin(drawn, y - 1), self._style(None)))
+        else:
+            segments = self._axis(drawn, width)
+        return Strip(segments).adjust_cell_length(width, self.rich_style)
+
+    def _margin(self, drawn: Plot, row: int) -> str:
+        gutter, rows = self._gutter(), len(drawn.rows)
+        if not gutter:
+            return ""
+        top, middle, bottom = drawn.y_labels
+        labels = {(rows * 4 - 1) // 8: middle} if rows > 2 or not top else {}
+        if top:
+            labels |= {rows - 1: bottom, 0: top}
+        label = labels.get(row, "")
+        return label.rjust(gutter - 1) + ("┤" if label else "│")
+
+    def _axis(self, drawn: Plot, width: int) -> list[Segment]:
+        gutter = self._gutter()
+        room = width - gutter
+        line = ["─"] * room
+        left, middle, right = drawn.x_labels
+        places = [(0, left), (room - len(right), right), ((room - len(middle)) // 2, middle)]
+        if drawn.cursor_column is not None and self.view.cursor is not None:
+            text = f"▲{nice(self.view.cursor, 6)}"
+            places.insert(0, (min(drawn.cursor_column, max(0, room - len(text))), text))
+        for start, text in places:
+            free = all(char == "─" for char in line[max(0, start - 1) : start + len(text) + 1])
+            if text and start >= 0 and free and start + len(text) <= room:
+                line[start : start + len(text)] = text
+        corner = " " * (gutter - 1) + "└" if gutter else ""
+        return [Segment(corner + "".join(line), self._style(None))]
+
+    def _header(self, drawn: Plot, width: int) -> list[Segment]:
+        muted, bold = self._style(None), self.get_component_rich_style("chart--title")
+        items = self._legend(drawn, 4 if width >= WIDE else 3)
+        title = _cut(clean(self.title), width // 2 if items else width)
+        tags = ["log"] * self.view.log_y
+        if self.view.smoothing > 0:
+            tags.append(f"smooth {nice(self.view.smoothing)}")
+        if any(drawn.skipped):
+            tags.append(f"{sum(drawn.skipped)} ≤ 0 left out")
+        tag = "".join(f" · {one}" for one in tags)
+        left = [Segment(title, bold), Segment(tag, muted)]
+        room = width - cell_len(title) - cell_len(tag) - 2
+        longest = max((cell_len(name) for _, name, _, _ in items), default=0)
+        if _room(items, longest) > room:
+            items = _shorter(items)
+            longest = max((cell_len(name) for _, name, _, _ in items), default=0)
+        if _room(items, longest) > room and self.view.cursor is None:
+            items = [(marker, name, "", style) for marker, name, _, style in items]
+        while longest > 4 and _room(items, longest) > room:
+            longest -= 1
+        right: list[Segment] = []
+        for marker, name, value, style in items:
+            right.append(Segment("  " if right else "", muted))
+            right.append(Segment(f"{marker} {_cut(name, longest)} {value}".rstrip(), style))
+        gap = max(2, width - sum(segment.cell_length for segment in left + right))
+        strip = Strip([*left, Segment(" " * gap, muted), *right])
+        if strip.cell_length > width:
+            strip = Strip([*strip.crop(0, max(0, width - 1)), Segment("…", muted)])
+        return list(strip)
+
+    def _legend(self, drawn: Plot, digits: int) -> list[Item]:
+        """For each curve its marker, name and last value, or its value at the cursor."""
+        items = []
+        for number, curve in enumerate(self._curves):
+            value = nice(curve.points[-1][1], digits) if curve.points else "–"
+            if (reading := drawn.readings[number]) is not None:
+                value = nice(reading[1], digits)
+                if reading[0] != self.view.cursor:
+                    value += f" at {nice(reading[0], 6)}"
+            if drawn.non_finite[number]:
+                value += f" {MARK}{drawn.non_finite[number]}"
+            items.append((MARKERS[number % len(MARKERS)], clean(curve.name), value, self._style(curve.color)))
+        return items
+
+
+def _room(items: Sequence[Item], longest: int) -> int:
+    return sum(min(cell_len(name), longest) + cell_len(value) + 5 for _, name, value, _ in items)
+
+
+def _shorter(items: list[Item]) -> list[Item]:
+    """Without the beginning that all names share: it tells them apart the least."""
+    names = [name for _, name, _, _ in items]
+    least = min(map(len, names)) - 1 if len(names) > 1 else 0
+    shared = next((i for i in range(least) if len({name[i] for name in names}) > 1), max(0, least))
+    return (
+        [(mark, f"…{name[shared:]}", value, style) for mark, name, value, style in items]
+        if shared > 2
+        else items
+    )
+
+
+def _cut(text: str, cells: int) -> str:
+    if cell_len(text) <= cells:
+        return text
+    return set_cell_size(text, cells - 1) + "…" if cells > 0 else ""
+
+
+def _same(some: tuple[Curve, ...], others: tuple[Curve, ...]) -> bool:
+    """Equality in which nan equals nan."""
+    if some == others:
+        return True
+    return len(some) == len(others) and all(
+        (a.name, a.color, len(a.points)) == (b.name, b.color, len(b.points))
+        and all(
+            p == q or all(m == n or (m != m and n != n) for m, n in zip(p, q, strict=True))
+            for p, q in zip(a.points, b.points, strict=True)
+        )
+        for a, b in zip(some, others, strict=True)
+    )

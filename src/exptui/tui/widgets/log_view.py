@@ -1,0 +1,428 @@
+"""The log pane: shows the window of lines it was given, asks for those it lacks, and never reads a file.
+
+Rows and lines: while wrapping, a line of the loaded window takes as many rows as it needs and every other line
+counts as one; when a new window comes the top line stays where it is. So any size of log wraps, and only the
+length of the scrollbar is an estimate.
+"""
+
+from __future__ import annotations
+
+import re
+from bisect import bisect_right
+from dataclasses import dataclass
+from functools import lru_cache
+from itertools import accumulate, islice
+from typing import ClassVar
+
+from rich.ansi import AnsiDecoder
+from rich.cells import chop_cells
+from rich.segment import Segment
+from rich.style import Style
+from rich.text import Text
+from textual.binding import Binding, BindingType
+from textual.geometry import Size
+from textual.message import Message
+from textual.reactive import reactive
+from textual.scroll_view import ScrollView
+from textual.strip import Strip
+
+from exptui.core.monitor.index import LINE_CAP, compile_pattern, last_state
+from exptui.core.monitor.text import CAP, clean
+
+ERRORS = r"error|exception|traceback|panic|failed|\bnan\b"
+MARGIN = 200
+"""Lines asked for beyond those in sight, on either side."""
+HITS_CAP = 200
+"""Matches highlighted in one line."""
+HIT = Style(reverse=True, bold=True)
+MUTED = Style(dim=True)
+CURRENT = Style(bold=True, underline=True)
+_SGR = re.compile(r"\x1b\[([0-9;:]{0,64})m")
+
+
+def styled(line: bytes) -> Text:
+    """An untrusted line as harmless text: its colours kept, no other command of it, at most CAP characters."""
+    parts = _SGR.split(last_state(line.rstrip(b"\r\n")).decode(errors="replace"))
+    safe, room = "", CAP
+    for number, part in enumerate(parts):
+        safe += f"\x1b[{part}m" if number % 2 else clean(part[:room])
+        room -= 0 if number % 2 else min(room, len(part))
+    # without joiners: what they join is not as wide as rich reckons, in most terminals
+    text = AnsiDecoder().decode_line(safe.replace("\u200d", ""))  # the only escapes left are colours
+    text.spans = [span._replace(style=_modest(span.style)) for span in text.spans]
+    more = sum(map(len, parts[::2])) - CAP
+    if more > 0:
+        text.append(f"… (+{more:,}{' or more' if len(line) >= LINE_CAP else ''})", MUTED)
+    return text
+
+
+@lru_cache(maxsize=256)
+def _modest(style: Style | str) -> Style:
+    """Without blinking, hidden text and links; the default colours are those of the pane."""
+    if isinstance(style, str):
+        return Style.null()
+    color, bgcolor = (None if c and c.is_default else c for c in (style.color, style.bgcolor))
+    on = {name: getattr(style, name) for name in ("bold", "dim", "italic", "underline", "reverse")}
+    return Style(color=color, bgcolor=bgcolor, **on)
+
+
+def wrapped(text: Text, width: int) -> list[Text]:
+    """The text in rows of at most `width` cells; no wide character is cut in two."""
+    rows = chop_cells(text.plain, max(2, width))
+    return list(text.divide(list(accumulate(len(row) for row in rows[:-1])))) if len(rows) > 1 else [text]
+
+
+@dataclass(frozen=True)
+class LogWindow:
+    """Some lines of a log, and how many there are."""
+
+    generation: int
+    """Another one means another file or another filter: line numbers of before mean nothing."""
+    count: int
+    first: int
+    lines: tuple[bytes, ...]
+    complete: bool
+    """Whether `count` is all there is; False while the log is being indexed."""
+    numbers: tuple[int, ...] = ()
+    """The lines' own numbers, when a filter has taken lines out between them."""
+
+
+class LogView(ScrollView, can_focus=True):
+    """A log of any size, its end followed until the user scrolls up."""
+
+    ALLOW_SELECT = False
+    DEFAULT_CSS = """
+    LogView { overflow-x: auto; overflow-y: scroll; scrollbar-size-horizontal: 0; }
+    """
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding(keys, action, description, show=False)
+        for keys, action, description in (
+            ("up,k", "move(-1)", "Up"),
+            ("down,j", "move(1)", "Down"),
+            ("pageup", "move_page(-1.0)", "Page up"),
+            ("pagedown", "move_page(1.0)", "Page down"),
+            ("ctrl+u", "move_page(-0.5)", "Half a page up"),
+            ("ctrl+d", "move_page(0.5)", "Half a page down"),
+            ("g,home", "top", "First line"),
+            ("G,end,F", "follow", "Last line, and follow"),
+            ("left,h", "sideways(-8)", "Left"),
+            ("right,l", "sideways(8)", "Right"),
+            ("w", "toggle('wrap')", "Wrap"),
+            ("number_sign", "toggle('numbers')", "Line numbers"),
+            ("n", "again(1)", "Next match"),
+            ("N", "again(-1)", "Previous match"),
+            ("e", "error(1)", "Next error"),
+            ("E", "error(-1)", "Previous error"),
+        )
+    ]
+
+    following: reactive[bool] = reactive(True, repaint=False, init=False)  # noqa: FBT003
+    wrap: reactive[bool] = reactive(False, init=False)  # noqa: FBT003
+    numbers: reactive[bool] = reactive(False, init=False)  # noqa: FBT003
+
+    @dataclass
+    class Wanted(Message):
+        """Lines in sight are missing. Answer with `show`, whatever you have; until then nothing more is asked."""
+
+        first: int
+        count: int
+
+    @dataclass
+    class StatusChanged(Message):
+        """`status` as plain text: never to be taken for markup."""
+
+        status: str
+
+    @dataclass
+    class SearchWanted(Message):
+        """The next match from line `start` on (step 1) or back (step -1). Answer with `found`."""
+
+        pattern: str
+        start: int
+        step: int
+
+    @dataclass
+    class FilterWanted(Message):
+        """Only lines that match are to be shown, all of them for "". Answer with a window of a new generation."""
+
+        pattern: str
+
+    def __init__(self, *, id: str | None = None, classes: str | None = None) -> None:  # noqa: A002 - textual's own name
+        super().__init__(id=id, classes=classes)
+        self._window = LogWindow(0, 0, 0, (), complete=False)
+        self._asked = False
+        self._paused_at = 0
+        self._room = 1
+        """Cells there are for the text of a line, beside the line numbers."""
+        self._widest = 0
+        self._tops: list[int] = []
+        """While wrapping: the row where each line of the window begins, and where the last one ends."""
+        self._rows: dict[bytes, list[Text]] = {}
+        self._sought = ""
+        self._lit: re.Pattern[str] | None = None
+        self._hit: int | None = None
+        self._goal: int | None = None
+        """The line to bring into sight once it is there."""
+        self._notice = self._kept = self._told = ""
+
+    @property
+    def status(self) -> str:
+        new = self._window.count - self._paused_at
+        paused = f"paused, {new:,} new line{'s' * (new > 1)}" if new > 0 else "paused"
+        parts = (
+            self._notice,
+            f"filter: {clean(self._kept)}" if self._kept else "",
+            "" if self._window.complete else "indexing…",
+            "following" if self.following else paused,
+        )
+        return " · ".join(part for part in parts if part)
+
+    def needs(self, count: int) -> tuple[int, int]:
+        """Which lines (first, how many) a window over `count` lines should bring: those in sight and MARGIN around."""
+        top, bottom = (count - self.size.height, count) if self.following else self._in_sight()
+        first = max(0, min(top, count) - MARGIN)
+        return first, min(count, bottom + MARGIN) - first
+
+    def show(self, window: LogWindow) -> None:
+        """Take over a window. Nothing is painted again for an equal one."""
+        self._asked = False
+        old, top = self._window, self._locate(self.scroll_offset.y)
+        if window == old:
+            return
+        if window.generation != old.generation:
+            self._paused_at, self._widest, self._hit, self._goal = window.count, 0, None, None
+        self._window = window
+        still = self._lay_out(top) and not self.wrap
+        for line in range(*self._in_sight()) if still else ():
+            if _line(old, line) != _line(window, line):
+                self.refresh_lines(line)
+        self._ask()
+        self._tell()
+
+    def search(self, pattern: str) -> None:
+        """Highlight what matches and ask for the first match from here on; "" ends it."""
+        self._hit = None
+        if self._light(pattern):
+            self._sought = pattern
+            self._hunt(pattern, 1)
+
+    def found(self, line: int | None, place: int = 0, total: int = 0) -> None:
+        """The answer to SearchWanted: a line, and which match of how many it is where that is known."""
+        pattern = self._lit.pattern if self._lit else ""
+        name = "errors" if pattern == ERRORS else f"'{clean(pattern)}'"
+        if line is None:
+            self._notice = f"no match {name}"
+        else:
+            self._notice = f"{place:,}/{total:,} {name}" if total else f"found {name}"
+            self.following = False
+            self._hit = self._goal = line
+            self._reveal()
+            self.refresh()
+        self._tell()
+
+    def filter(self, pattern: str) -> None:
+        """Ask for the lines that match alone; "" for all."""
+        if self._valid(pattern):
+            self._kept, self._notice = pattern, ""
+            self.post_message(self.FilterWanted(pattern))
+        self._tell()
+
+    def render_line(self, y: int) -> Strip:
+        line, part = self._locate(self.scroll_offset.y + y)
+        if line >= self._window.count:
+            return Strip.blank(self.scrollable_content_region.width, self.rich_style)
+        data, number = _line(self._window, line)
+        rows = [Text("…", MUTED)] if data is None else self._pieces(data)
+        strip = Strip(rows[min(part, len(rows) - 1)].render(self.app.console))
+        x, room = self.scroll_offset.x, self._room
+        cut = strip.cell_length > x + room
+        style = self.rich_style + CURRENT if line == self._hit else self.rich_style
+        strip = strip.crop_extend(x, x + room - cut, None).apply_style(style)
+        gutter = f"{number + 1:,}" if not part else ""
+        before = [Segment(gutter.rjust(self._gutter - 1) + " ", MUTED)] if self._gutter else []
+        after = [Segment("›" * cut, MUTED)]
+        return Strip.join([Strip(before), strip, Strip(after)]).apply_style(self.rich_style)
+
+    def watch_scroll_y(self, old_value: float, new_value: float) -> None:
+        super().watch_scroll_y(old_value, new_value)
+        if round(new_value) < min(round(old_value), self.max_scroll_y):
+            self.following = False
+        self._widen()
+        self._ask()
+
+    def watch_following(self) -> None:
+        self._paused_at = self._window.count
+        if self.following:
+            self._goal = None
+            self.scroll_to(y=self.max_scroll_y, animate=False)
+        self._tell()
+
+    def watch_wrap(self) -> None:
+        self._rows.clear()
+        self.scroll_to(x=0, animate=False)
+        self._lay_out(self._locate(self.scroll_offset.y))
+
+    def watch_numbers(self) -> None:
+        self._lay_out(self._locate(self.scroll_offset.y))
+
+    def on_mount(self) -> None:
+        self._tell()
+
+    def on_resize(self) -> None:
+        self._lay_out(self._locate(self.scroll_offset.y))
+        self._ask()
+
+    def action_move(self, rows: int) -> None:
+        self.scroll_to(y=self.scroll_offset.y + rows, animate=False)
+
+    def action_move_page(self, pages: float) -> None:
+        self.action_move(int(pages * max(2, self.size.height)))
+
+    def action_top(self) -> None:
+        self.scroll_to(y=0, animate=False)
+
+    def action_follow(self) -> None:
+        self.following = True
+
+    def action_sideways(self, cells: int) -> None:
+        self.scroll_to(x=self.scroll_offset.x + cells, animate=False)
+
+    def action_again(self, step: int) -> None:
+        if self._sought and self._light(self._sought):
+            self._hunt(self._sought, step)
+
+    def action_error(self, step: int) -> None:
+        if self._light(ERRORS):
+            self._hunt(ERRORS, step)
+
+    def _hunt(self, pattern: str, step: int) -> None:
+        top, bottom = self._in_sight()
+        start = top if step > 0 else bottom - 1
+        if self._hit is not None and top <= self._hit < bottom:
+            start = self._hit + step
+        if pattern:
+            self.post_message(self.SearchWanted(pattern, start, step))
+
+    def _valid(self, pattern: str) -> re.Pattern[str] | None:
+        try:
+            return compile_pattern(pattern)
+        except re.error as error:
+            self._notice = f"invalid pattern: {clean(str(error))}"
+            return None
+
+    def _light(self, pattern: str) -> bool:
+        """Highlight what matches; False when that is no pattern, which the status then says."""
+        lit = valid = self._valid(pattern)
+        if valid:
+            lit = lit if pattern else None
+            if lit != self._lit:
+                self._lit, self._notice = lit, ""
+                self._rows.clear()
+                self.refresh()
+        self._tell()
+        return valid is not None
+
+    def _tell(self) -> None:
+        if self.status != self._told:
+            self._told = self.status
+            self.post_message(self.StatusChanged(self._told))
+
+    def _ask(self) -> None:
+        """Ask for the lines in sight unless they are here or asked for."""
+        window = self._window
+        top, bottom = self._in_sight()
+        missing = top < window.first or min(bottom, window.count) > window.first + len(window.lines)
+        if missing and not self._asked and top < window.count:
+            self._asked = True
+            self.post_message(self.Wanted(*self.needs(window.count)))
+
+    def _in_sight(self) -> tuple[int, int]:
+        y = self.scroll_offset.y
+        return self._locate(y)[0], self._locate(y + max(1, self.size.height) - 1)[0] + 1
+
+    @property
+    def _gutter(self) -> int:
+        last = max(self._window.count, *(number + 1 for number in self._window.numbers[-1:]), 1)
+        return len(f"{last:,}") + 1 if self.numbers else 0
+
+    def _lay_out(self, top: tuple[int, int]) -> bool:
+        """Reckon the rows anew and keep `top` at the top, or the end at the end; whether all stays where it was."""
+        before = (self._room, self.scroll_offset)
+        self._room = max(2, self.scrollable_content_region.width - self._gutter)
+        lines, rows = self._window.lines, self._rows
+        if before[0] != self._room:
+            self.refresh()
+            rows = {} if self.wrap else rows
+        self._rows = {line: rows[line] for line in lines if line in rows}
+        self._tops = []
+        if self.wrap and lines:
+            self._tops = list(accumulate((len(self._pieces(line)) for line in lines), initial=0))
+            self.refresh()
+        self._widen()
+        y = self.max_scroll_y if self.following else self._row_of(*top)
+        self.scroll_to(y=y, animate=False)
+        self._reveal()
+        return before == (self._room, self.scroll_offset)
+
+    def _widen(self) -> None:
+        """The room to scroll in: as high as all rows, as wide as the widest line seen so far."""
+        if self.wrap:
+            width = 0
+        else:
+            here = [_line(self._window, line)[0] for line in range(*self._in_sight())]
+            cells = [self._pieces(data)[0].cell_len for data in here if data]
+            width = self._widest = max(self._widest, *cells, 0)
+        self.virtual_size = Size(width + self._gutter, self._row_of(self._window.count))
+
+    def _reveal(self) -> None:
+        """Bring the match that was found into sight; once more when its line has come."""
+        if (goal := self._goal) is None:
+            return
+        row, y, height = self._row_of(goal), self.scroll_offset.y, self.size.height
+        if not y <= row < y + height:
+            self.scroll_to(y=row - height // 3, animate=False)
+        data = _line(self._window, goal)[0]
+        if data is None:
+            return
+        self._goal = None
+        text = self._pieces(data)[0]
+        match = self._lit.search(text.plain) if self._lit else None
+        if match and not self.wrap:
+            x = text[: match.start()].cell_len
+            if not self.scroll_offset.x <= x < self.scroll_offset.x + self._room:
+                self.scroll_to(x=x - self._room // 2 if x >= self._room else 0, animate=False)
+
+    def _pieces(self, line: bytes) -> list[Text]:
+        """The rows of a line of the window: one unless wrapping."""
+        if line not in self._rows:
+            text = styled(line)
+            for match in islice(self._lit.finditer(text.plain), HITS_CAP) if self._lit else ():
+                text.stylize(HIT, *match.span())
+            self._rows[line] = wrapped(text, self._room) if self.wrap else [text]
+        return self._rows[line]
+
+    def _locate(self, row: int) -> tuple[int, int]:
+        """The line that a row shows, and which row of that line it is."""
+        within = row - self._window.first
+        if not self._tops or within < 0:
+            return row, 0
+        if within >= self._tops[-1]:
+            return row - self._tops[-1] + len(self._tops) - 1, 0
+        at = bisect_right(self._tops, within) - 1
+        return self._window.first + at, within - self._tops[at]
+
+    def _row_of(self, line: int, part: int = 0) -> int:
+        at = line - self._window.first
+        if not self._tops or at < 0:
+            return line
+        if at >= len(self._tops) - 1:
+            return line + self._tops[-1] - len(self._tops) + 1
+        return self._window.first + min(self._tops[at] + part, self._tops[at + 1] - 1)
+
+
+def _line(window: LogWindow, line: int) -> tuple[bytes | None, int]:
+    """What a window holds of a line, if anything, and the line's own number."""
+    at = line - window.first
+    if not 0 <= at < len(window.lines):
+        return None, line
+    return window.lines[at], window.numbers[at] if at < len(window.numbers) else line

@@ -1,0 +1,199 @@
+"""A list by lines: only what is visible is rendered, however many rows there are. The text of a row is never markup."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+from rich.cells import cell_len, set_cell_size
+from rich.segment import Segment
+from rich.style import Style
+from textual.binding import Binding, BindingType
+from textual.geometry import Region, Size
+from textual.message import Message
+from textual.reactive import reactive
+from textual.scroll_view import ScrollView
+from textual.strip import Strip
+
+from exptui.tui.present import Span
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line: `left` gives way when it is narrow, `right` stands at the right edge."""
+
+    key: str
+    left: tuple[Span, ...]
+    right: tuple[Span, ...] = ()
+
+
+class RowList(ScrollView, can_focus=True):
+    """Rows with a cursor and marks; says what the cursor is on."""
+
+    COMPONENT_CLASSES: ClassVar[set[str]] = {
+        "rows--cursor",
+        "rows--cursor-blurred",
+        "rows--header",
+        "rows--good",
+        "rows--bad",
+        "rows--warn",
+        "rows--accent",
+        "rows--muted",
+        "rows--bold",
+        "rows--mark",
+    }
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("up,k", "move(-1)", show=False),
+        Binding("down,j", "move(1)", show=False),
+        Binding("pageup,ctrl+u", "page(-1)", show=False),
+        Binding("pagedown,ctrl+d", "page(1)", show=False),
+        Binding("home,g", "move(-1000000000)", show=False),
+        Binding("end,G", "move(1000000000)", show=False),
+        Binding("enter", "choose", show=False),
+    ]
+    cursor: reactive[int] = reactive(0, repaint=False)
+
+    @dataclass
+    class Highlighted(Message):
+        """The cursor moved to another row, or that row is gone; an empty key for an empty list."""
+
+        rows: RowList
+        key: str
+
+        @property
+        def control(self) -> RowList:
+            """The list it comes from."""
+            return self.rows
+
+    @dataclass
+    class Chosen(Message):
+        """Enter was pressed on a row."""
+
+        rows: RowList
+        key: str
+
+        @property
+        def control(self) -> RowList:
+            """The list it comes from."""
+            return self.rows
+
+    def __init__(self, empty: str, *, id: str) -> None:  # noqa: A002  textual's own name
+        super().__init__(id=id)
+        self.rows: tuple[Row, ...] = ()
+        self.header: Row | None = None
+        self.marks: frozenset[str] = frozenset()
+        self.empty = empty
+
+    @property
+    def key(self) -> str:
+        """The key under the cursor, empty for an empty list."""
+        return self.rows[self.cursor].key if self.rows else ""
+
+    def show(
+        self,
+        rows: Sequence[Row],
+        header: Row | None = None,
+        marks: frozenset[str] = frozenset(),
+        empty: str = "",
+    ) -> None:
+        """Take over new rows; the cursor stays on its key. What is equal is not painted again."""
+        new = tuple(rows)
+        if (new, header, marks, empty or self.empty) == (self.rows, self.header, self.marks, self.empty):
+            return
+        before, at = self.key, self.cursor
+        self.rows, self.header, self.marks, self.empty = new, header, marks, empty or self.empty
+        keys = [row.key for row in new]
+        self.cursor = keys.index(before) if before in keys else max(0, min(at, len(new) - 1))
+        self.virtual_size = Size(0, len(new) + self._top)
+        self.refresh()
+        if self.key != before:
+            self.post_message(self.Highlighted(self, self.key))
+
+    @property
+    def _top(self) -> int:
+        return 1 if self.header else 0
+
+    def select(self, key: str) -> None:
+        """Put the cursor on a row, if it is there."""
+        found = next((at for at, row in enumerate(self.rows) if row.key == key), None)
+        if found is not None and found != self.cursor:
+            self._go(found)
+
+    def _go(self, to: int) -> None:
+        to = max(0, min(to, len(self.rows) - 1))
+        if not self.rows or to == self.cursor:
+            return
+        old, self.cursor = self.cursor, to
+        for at in (old, to):
+            self._refresh_row(at)
+        self.scroll_to_region(Region(0, to, 1, 1 + self._top), animate=False, force=True)
+        self.post_message(self.Highlighted(self, self.key))
+
+    def _refresh_row(self, at: int) -> None:
+        y = at - int(self.scroll_y) + self._top
+        self.refresh(Region(0, max(0, y), self.size.width, 1))
+
+    def action_move(self, by: int) -> None:
+        """Move the cursor."""
+        self._go(self.cursor + by)
+
+    def action_page(self, by: int) -> None:
+        """Move the cursor by a page."""
+        self._go(self.cursor + by * max(1, self.size.height - 1 - self._top))
+
+    def action_choose(self) -> None:
+        """Say that the row was chosen."""
+        if self.rows:
+            self.post_message(self.Chosen(self, self.key))
+
+    def on_click(self, event: object) -> None:
+        """Put the cursor on the line that was clicked."""
+        y = getattr(event, "y", 0) + int(self.scroll_y) - self._top
+        if 0 <= y < len(self.rows):
+            self._go(y)
+
+    def watch_has_focus(self, focused: bool) -> None:
+        """The cursor looks different without the focus."""
+        super().watch_has_focus(focused)
+        self._refresh_row(self.cursor)
+
+    def render_line(self, y: int) -> Strip:
+        """One line of the screen."""
+        width = self.scrollable_content_region.width
+        if not self.rows:
+            return self._empty_line(y, width)
+        if self.header and y == 0:
+            return self._strip(
+                self.header, width, self.get_component_rich_style("rows--header"), marked=False
+            )
+        at = y + int(self.scroll_y) - self._top
+        if at >= len(self.rows):
+            return Strip.blank(width, self.rich_style)
+        row = self.rows[at]
+        name = "rows--cursor" if self.has_focus else "rows--cursor-blurred"
+        base = self.get_component_rich_style(name) if at == self.cursor else self.rich_style
+        return self._strip(row, width, base, marked=row.key in self.marks)
+
+    def _empty_line(self, y: int, width: int) -> Strip:
+        lines = self.empty.split("\n")
+        text = lines[y] if y < len(lines) else ""
+        style = self.rich_style + self.get_component_rich_style("rows--muted", partial=True)
+        return Strip([Segment(set_cell_size(f" {text}", width), style)], width)
+
+    def _strip(self, row: Row, width: int, base: Style, *, marked: bool) -> Strip:
+        right = sum(cell_len(text) for text, _ in row.right)
+        room = max(0, width - right - 1)
+        mark = Segment(
+            "●" if marked else " ", base + self.get_component_rich_style("rows--mark", partial=True)
+        )
+        left = [Segment(text, self._tone(tone, base)) for text, tone in row.left]
+        length = sum(cell_len(segment.text) for segment in left)
+        if length > room:
+            left = [*Strip(left).crop(0, max(0, room - 1)), Segment("…", base)] if room else []
+        pad = Segment(" " * (room - sum(cell_len(segment.text) for segment in left)), base)
+        ends = [Segment(text, self._tone(tone, base)) for text, tone in row.right]
+        return Strip([mark, *left, pad, *ends]).adjust_cell_length(width, base)
+
+    def _tone(self, tone: str, base: Style) -> Style:
+        return base + self.get_component_rich_style(f"rows--{tone}", partial=True) if tone else base
