@@ -10,6 +10,7 @@ from array import array
 from bisect import bisect_left
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 
@@ -49,6 +50,28 @@ def plain(line: bytes) -> bytes:
     """The line as it is shown: its last state, without colours."""
     state = last_state(line)
     return SGR.sub(b"", state) if b"\x1b" in state else state
+
+
+@dataclass(frozen=True)
+class LogWindow:
+    """Some lines of a log, and how many there are: what a worker hands to whoever shows them."""
+
+    generation: int
+    """Another one means another file or another filter: line numbers of before mean nothing."""
+    count: int
+    first: int
+    lines: tuple[bytes, ...]
+    complete: bool
+    """Whether `count` is all there is; False while the log is being indexed."""
+    numbers: tuple[int, ...] = ()
+    """The lines' own numbers, when a filter has taken lines out between them."""
+
+    def at(self, line: int) -> tuple[bytes | None, int]:
+        """What it holds of a line, if anything, and the line's own number."""
+        at = line - self.first
+        if not 0 <= at < len(self.lines):
+            return None, line
+        return self.lines[at], self.numbers[at] if at < len(self.numbers) else line
 
 
 class LogIndex:

@@ -93,7 +93,7 @@ class Actions(Base):
             if answer == "r":
                 self.bridge.ask("run", lambda: self.workspace.run(facts.stem).name, self._started)
 
-        answers = [("r", "or Enter starts it")] if not facts.problems else [("Esc", "back")]
+        answers = [("r", "or Enter starts it")] if not facts.problems else []
         self.app.push_screen(Confirm(f"Run {facts.stem}", launch_lines(facts), answers), answered)
 
     def _started(self, run_id: str) -> None:

@@ -9,6 +9,7 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical, VerticalScroll
 from textual.content import Content
+from textual.events import Key
 from textual.screen import ModalScreen
 from textual.widgets import Input
 
@@ -47,15 +48,15 @@ class Confirm(ModalScreen[str]):
         self.query_one("#sheet-lines", Lines).show(self._lines)
         self.query_one("#sheet-keys", Lines).show([keys_line([*self._answers, ("Esc", "no")])])
 
-    def key_enter(self) -> None:
-        """The first answer."""
-        self.dismiss(self._answers[0][0])
-
-    def on_key(self, event: object) -> None:
-        """One of the answers' keys."""
-        pressed = getattr(event, "character", None)
-        if any(pressed == key for key, _ in self._answers):
-            self.dismiss(str(pressed))
+    def on_key(self, event: Key) -> None:
+        """One of the answers' keys. The event ends here: the screen below has keys of its own."""
+        answers = [key for key, _ in self._answers]
+        if event.key == "enter":
+            event.stop()
+            self.dismiss(answers[0] if answers else "")
+        elif event.character in answers:
+            event.stop()
+            self.dismiss(str(event.character))
 
     def action_answer(self, answer: str) -> None:
         """Close with an answer."""

@@ -26,8 +26,10 @@ from textual.reactive import reactive
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
-from exptui.core.monitor.index import LINE_CAP, compile_pattern, last_state
+from exptui.core.monitor.index import LINE_CAP, LogWindow, compile_pattern, last_state
 from exptui.core.monitor.text import CAP, clean
+
+__all__ = ["ERRORS", "LogView", "LogWindow", "styled", "wrapped"]
 
 ERRORS = r"error|exception|traceback|panic|failed|\bnan\b"
 MARGIN = 200
@@ -72,21 +74,6 @@ def wrapped(text: Text, width: int) -> list[Text]:
     return list(text.divide(list(accumulate(len(row) for row in rows[:-1])))) if len(rows) > 1 else [text]
 
 
-@dataclass(frozen=True)
-class LogWindow:
-    """Some lines of a log, and how many there are."""
-
-    generation: int
-    """Another one means another file or another filter: line numbers of before mean nothing."""
-    count: int
-    first: int
-    lines: tuple[bytes, ...]
-    complete: bool
-    """Whether `count` is all there is; False while the log is being indexed."""
-    numbers: tuple[int, ...] = ()
-    """The lines' own numbers, when a filter has taken lines out between them."""
-
-
 class LogView(ScrollView, can_focus=True):
     """A log of any size, its end followed until the user scrolls up."""
 
@@ -105,8 +92,8 @@ class LogView(ScrollView, can_focus=True):
             ("ctrl+d", "move_page(0.5)", "Half a page down"),
             ("g,home", "top", "First line"),
             ("G,end,F", "follow", "Last line, and follow"),
-            ("left,h", "sideways(-8)", "Left"),
-            ("right,l", "sideways(8)", "Right"),
+            ("left,h", "move(0, -8)", "Left"),
+            ("right,l", "move(0, 8)", "Right"),
             ("w", "toggle('wrap')", "Wrap"),
             ("number_sign", "toggle('numbers')", "Line numbers"),
             ("n", "again(1)", "Next match"),
@@ -194,7 +181,7 @@ class LogView(ScrollView, can_focus=True):
         self._window = window
         still = self._lay_out(top) and not self.wrap
         for line in range(*self._in_sight()) if still else ():
-            if _line(old, line) != _line(window, line):
+            if old.at(line) != window.at(line):
                 self.refresh_lines(line)
         self._ask()
         self._tell()
@@ -231,7 +218,7 @@ class LogView(ScrollView, can_focus=True):
         line, part = self._locate(self.scroll_offset.y + y)
         if line >= self._window.count:
             return Strip.blank(self.scrollable_content_region.width, self.rich_style)
-        data, number = _line(self._window, line)
+        data, number = self._window.at(line)
         rows = [Text("…", MUTED)] if data is None else self._pieces(data)
         strip = Strip(rows[min(part, len(rows) - 1)].render(self.app.console))
         x, room = self.scroll_offset.x, self._room
@@ -265,15 +252,14 @@ class LogView(ScrollView, can_focus=True):
     def watch_numbers(self) -> None:
         self._lay_out(self._locate(self.scroll_offset.y))
 
-    def on_mount(self) -> None:
-        self._tell()
-
     def on_resize(self) -> None:
         self._lay_out(self._locate(self.scroll_offset.y))
         self._ask()
+        self._tell()
 
-    def action_move(self, rows: int) -> None:
-        self.scroll_to(y=self.scroll_offset.y + rows, animate=False)
+    def action_move(self, rows: int, cells: int = 0) -> None:
+        x, y = self.scroll_offset
+        self.scroll_to(x + cells, y + rows, animate=False)
 
     def action_move_page(self, pages: float) -> None:
         self.action_move(int(pages * max(2, self.size.height)))
@@ -283,9 +269,6 @@ class LogView(ScrollView, can_focus=True):
 
     def action_follow(self) -> None:
         self.following = True
-
-    def action_sideways(self, cells: int) -> None:
-        self.scroll_to(x=self.scroll_offset.x + cells, animate=False)
 
     def action_again(self, step: int) -> None:
         if self._sought and self._light(self._sought):
@@ -369,7 +352,7 @@ class LogView(ScrollView, can_focus=True):
         if self.wrap:
             width = 0
         else:
-            here = [_line(self._window, line)[0] for line in range(*self._in_sight())]
+            here = [self._window.at(line)[0] for line in range(*self._in_sight())]
             cells = [self._pieces(data)[0].cell_len for data in here if data]
             width = self._widest = max(self._widest, *cells, 0)
         self.virtual_size = Size(width + self._gutter, self._row_of(self._window.count))
@@ -381,13 +364,11 @@ class LogView(ScrollView, can_focus=True):
         row, y, height = self._row_of(goal), self.scroll_offset.y, self.size.height
         if not y <= row < y + height:
             self.scroll_to(y=row - height // 3, animate=False)
-        data = _line(self._window, goal)[0]
+        data = self._window.at(goal)[0]
         if data is None:
             return
-        self._goal = None
-        text = self._pieces(data)[0]
-        match = self._lit.search(text.plain) if self._lit else None
-        if match and not self.wrap:
+        self._goal, text = None, self._pieces(data)[0]
+        if self._lit and not self.wrap and (match := self._lit.search(text.plain)):
             x = text[: match.start()].cell_len
             if not self.scroll_offset.x <= x < self.scroll_offset.x + self._room:
                 self.scroll_to(x=x - self._room // 2 if x >= self._room else 0, animate=False)
@@ -418,11 +399,3 @@ class LogView(ScrollView, can_focus=True):
         if at >= len(self._tops) - 1:
             return line + self._tops[-1] - len(self._tops) + 1
         return self._window.first + min(self._tops[at] + part, self._tops[at + 1] - 1)
-
-
-def _line(window: LogWindow, line: int) -> tuple[bytes | None, int]:
-    """What a window holds of a line, if anything, and the line's own number."""
-    at = line - window.first
-    if not 0 <= at < len(window.lines):
-        return None, line
-    return window.lines[at], window.numbers[at] if at < len(window.numbers) else line
