@@ -1,0 +1,189 @@
+"""What is there and what changed: snapshots, the watch, details, filters."""
+
+from __future__ import annotations
+
+import math
+import threading
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from exptui.core.monitor import detail, watch
+from exptui.core.monitor.catalog import ArchiveRow, Catalog, ConfigRow, RunRow, varying
+from exptui.core.monitor.filter import matches
+from exptui.core.monitor.metrics import sampled
+from exptui.core.runs.run import RunState
+from exptui.core.workspace import Workspace
+from support import until, workspace
+
+METRICS = (
+    'cd "$EXPTUI_OUTPUT"; for i in 1 2 3; do echo "{\\"epoch\\": $i, \\"validate_loss\\": 0.$i}" >> metrics.jsonl; done; '
+    'echo "{\\"accuracy\\": 0.9}" > metrics.json; echo done'
+)
+
+
+def finished(space: Workspace) -> str:
+    run_id = space.run("a").name
+    assert list(space.wait(run_id))[-1].state is RunState.FINISHED
+    return run_id
+
+
+def test_a_snapshot_has_everything_and_equal_worlds_give_equal_ones(tmp_path: Path) -> None:
+    space = workspace(tmp_path, METRICS)
+    (space.configs / "a.toml").write_text("[engine]\nepochs = 3\n")
+    (space.configs / "broken.toml").write_text("x = \n")
+    first, second = finished(space), finished(space)
+    space.archive(first)
+    space.pin(second)
+    catalog = Catalog(space)
+    seen = catalog.snapshot()
+    assert [(c.stem, c.runs, bool(c.problem)) for c in seen.configs] == [("a", 1, False), ("broken", 0, True)]
+    assert [(r.run_id, r.step, r.steps, r.final) for r in seen.runs] == [
+        (second, 3, 3, {"validate_loss": 0.3, "accuracy": 0.9})
+    ]
+    assert [(a.run_id, a.final["accuracy"]) for a in seen.archives] == [(first, 0.9)]
+    assert seen.baseline == second
+    assert catalog.snapshot() == seen == Catalog(space).snapshot()
+
+
+def test_a_changed_file_is_seen_and_an_unchanged_one_is_not_read_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    space = workspace(tmp_path, METRICS)
+    run_id = finished(space)
+    catalog = Catalog(space)
+    before = catalog.snapshot()
+    monkeypatch.setattr(Workspace, "view", lambda *_: pytest.fail("a finished run was read again"))
+    assert catalog.snapshot() == before
+    (space.results / run_id / "metrics.json").write_text('{"accuracy": 0.5}')
+    row = catalog.snapshot().run(run_id)
+    assert row is not None
+    assert row.final["accuracy"] == 0.5
+
+
+def test_what_cannot_be_read_is_a_problem_of_the_snapshot(tmp_path: Path) -> None:
+    space = workspace(tmp_path)
+    (space.root / "notes.json").write_text("{")
+    (space.root / "exptui.toml").write_text("nonsense = 1\n")
+    seen = Catalog(space).snapshot()
+    assert len(seen.problems) == 2
+    assert seen.slots == 1
+
+
+def test_the_watch_sees_a_line_and_ends_when_it_is_told(tmp_path: Path) -> None:
+    stop, seen = threading.Event(), list[Path]()
+    ready = threading.Event()
+
+    def work() -> None:
+        for found in watch.changes([tmp_path, tmp_path / "missing"], stop):
+            ready.set()  # at the latest after a beat
+            seen.extend(found)
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    ready.wait(10)
+    (tmp_path / "log").write_text("line\n")
+    until(lambda: tmp_path / "log" in seen)
+    stop.set()
+    thread.join(10)
+    assert not thread.is_alive()
+
+
+def test_without_directories_there_is_only_the_beat() -> None:
+    stop = threading.Event()
+    assert list(watch.changes([], stop)) == [frozenset()]
+    stop.set()
+    assert list(watch.changes([], stop)) == []
+
+
+def test_details_of_each_kind(tmp_path: Path) -> None:
+    space = workspace(tmp_path, METRICS)
+    base, run_id = finished(space), finished(space)
+    space.archive(base, keep=True)
+    seen = Catalog(space).snapshot()
+    row = seen.run(run_id)
+    assert row is not None
+    found = detail.read(space, row, base)
+    assert found.series == found.baseline == {"validate_loss": ((1.0, 0.1), (2.0, 0.2), (3.0, 0.3))}
+    assert found.log == (b"done",)
+    assert {f.path: f.file_class for f in found.files}["metrics.json"] == "identity"
+    archived = detail.read(space, seen.archives[0], "")
+    assert isinstance(archived.subject, ArchiveRow)
+    assert (archived.series, archived.log) == (found.series, (b"done",))
+    config = detail.read(space, seen.configs[0], "")
+    assert isinstance(config.subject, ConfigRow)
+    assert "base_seed" in config.config
+
+
+@pytest.mark.parametrize(
+    ("script", "words"),
+    [
+        (
+            "echo start; echo 'Traceback (most recent call last):'; echo ValueError; exit 4",
+            ["exit code 4", "ValueError"],
+        ),
+        ("echo 'No space left on device' >&2; exit 1", ["the disk is full"]),
+        ("kill -9 $$", ["signal 9: killed (out of memory, or somebody's kill -9)"]),
+    ],
+)
+def test_a_failed_run_leads_with_its_cause(tmp_path: Path, script: str, words: list[str]) -> None:
+    space = workspace(tmp_path, script)
+    list(space.wait(space.run("a").name))
+    row = Catalog(space).snapshot().runs[0]
+    assert isinstance(row, RunRow)
+    found = detail.read(space, row, "")
+    assert set(words) <= set(found.cause)
+    assert "start" not in found.cause
+
+
+@pytest.mark.parametrize(
+    ("query", "expected"),
+    [
+        ("", True),
+        ("exp", True),
+        ("EXP layers>4", True),
+        ("exp nothing", False),
+        ("accuracy>0.9", True),
+        ("accuracy>=0.95", False),
+        ("model.layers=8", True),
+        ("layers!=8", False),
+        ("state:fin", True),
+        ("state=FINISHED", True),
+        ("loss<1", False),
+        ("loss!=1", True),
+        ("missing>0", False),
+        ("act=relu", True),
+    ],
+)
+def test_filters(query: str, expected: bool) -> None:
+    facts = {
+        "model.layers": 8,
+        "accuracy": 0.94,
+        "loss": math.nan,
+        "state": "FINISHED",
+        "id": "exp_1",
+        "act": "ReLU",
+    }
+    assert matches(query, facts) is expected
+
+
+@given(
+    st.text(max_size=30),
+    st.dictionaries(st.text(max_size=5), st.one_of(st.integers(), st.floats(), st.text(max_size=5))),
+)
+def test_no_filter_crashes(query: str, facts: dict[str, object]) -> None:
+    assert matches(query, facts) in (True, False)
+
+
+def test_varying_keys() -> None:
+    assert varying([{"a": 1, "b": 2}, {"a": 1, "b": 3}, {"a": 1, "b": 2, "c": 0}]) == ["b", "c"]
+
+
+@given(st.dictionaries(st.integers(0, 10**6), st.floats(allow_nan=False), min_size=1, max_size=2000))
+def test_sampling_keeps_the_extremes_and_the_ends(series: dict[int, float]) -> None:
+    kept = dict(sampled(series, 100))
+    assert len(kept) <= max(100, 102)
+    assert {min(series), max(series)} <= kept.keys()
+    assert {min(series.values()), max(series.values())} <= set(kept.values())

@@ -1,0 +1,240 @@
+"""The main screen, driven by keys, on real workspaces."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from textual.pilot import Pilot
+
+from exptui.core.monitor.catalog import RunRow
+from exptui.core.runs.run import RunState
+from exptui.core.workspace import Workspace
+from exptui.tui.app import Exptui
+from exptui.tui.screens.compare import CompareScreen
+from exptui.tui.screens.main import MainScreen
+from exptui.tui.screens.sheets import Choose, Confirm, Help, Prompt
+from exptui.tui.widgets.detail import DetailPane
+from exptui.tui.widgets.rows import RowList
+from support import workspace
+
+METRICS = (
+    'cd "$EXPTUI_OUTPUT"; for i in 1 2 3; do echo "{\\"epoch\\": $i, \\"validate_loss\\": 0.$i}" >> metrics.jsonl; done; '
+    'echo "{\\"accuracy\\": 0.9}" > metrics.json; echo done'
+)
+
+
+async def until(pilot: Pilot[None], condition: Callable[[], object]) -> None:
+    for _ in range(600):
+        if condition():
+            return
+        await pilot.pause(0.05)
+    raise AssertionError("condition did not come true")
+
+
+def main(app: Exptui) -> MainScreen:
+    screen = next(screen for screen in app.screen_stack if isinstance(screen, MainScreen))
+    assert isinstance(screen, MainScreen)
+    return screen
+
+
+def text(rows: RowList) -> str:
+    return "\n".join("".join(part for part, _ in (*row.left, *row.right)) for row in rows.rows)
+
+
+def finished(space: Workspace, name: str = "a") -> str:
+    run_id = space.run(name).name
+    assert list(space.wait(run_id))[-1].state is RunState.FINISHED
+    return run_id
+
+
+async def opened(pilot: Pilot[None], app: Exptui) -> MainScreen:
+    await until(pilot, lambda: any(isinstance(s, MainScreen) and s.begun for s in app.screen_stack))
+    return main(app)
+
+
+async def test_an_empty_workspace_says_what_to_do(tmp_path: Path) -> None:
+    space = workspace(tmp_path, METRICS)
+    app = Exptui(space)
+    async with app.run_test(size=(120, 40), notifications=True) as pilot:
+        screen = await opened(pilot, app)
+        assert screen.query_one("#runs", RowList).empty.startswith("no runs yet")
+        assert screen.focused is not None
+        assert screen.focused.id == "configs"
+        await pilot.press("r")
+        await until(pilot, lambda: isinstance(app.screen, Confirm))
+        await pilot.press("enter")
+        await until(
+            pilot, lambda: screen.snapshot.runs and screen.snapshot.runs[0].view.state is RunState.FINISHED
+        )
+        await until(pilot, lambda: isinstance(screen.subject, RunRow))
+
+
+async def test_marks_filter_sort_and_baseline(tmp_path: Path) -> None:
+    space = workspace(tmp_path, METRICS)
+    first, second = finished(space), finished(space)
+    app = Exptui(space)
+    async with app.run_test(size=(120, 40), notifications=True) as pilot:
+        screen = await opened(pilot, app)
+        await pilot.press("2", "space")
+        assert screen.marks == {second}
+        await pilot.press("asterisk")
+        assert screen.marks == {first, second}
+        await pilot.press("asterisk")
+        assert screen.marks == frozenset()
+        await pilot.press("g", "b")
+        await until(pilot, lambda: screen.snapshot.baseline == second)
+        assert "★" in text(screen.query_one("#configs", RowList))
+        await pilot.press("slash", *"nothing", "enter")
+        await until(pilot, lambda: not screen.query_one("#runs", RowList).rows)
+        await pilot.press("escape")
+        await until(pilot, lambda: len(screen.query_one("#runs", RowList).rows) == 2)
+        await pilot.press("s", "s", "s")
+        assert screen.sort == "name"
+        assert [row.key for row in screen.query_one("#runs", RowList).rows] == sorted([first, second])
+
+
+async def test_compare_and_write(tmp_path: Path) -> None:
+    space = workspace(tmp_path, METRICS)
+    (space.configs / "b.toml").write_text("[engine]\nbase_seed = 8\n")
+    finished(space)
+    finished(space, "b")
+    app = Exptui(space)
+    async with app.run_test(size=(120, 40), notifications=True) as pilot:
+        await opened(pilot, app)
+        await pilot.press("2", "d")
+        assert isinstance(app.screen, MainScreen)  # one run is no comparison
+        await pilot.press("asterisk", "d")
+        await until(pilot, lambda: isinstance(app.screen, CompareScreen) and app.screen.found)
+        assert "base_seed" in text(app.screen.query_one("#compare", RowList))
+        await pilot.press("m")
+        await until(pilot, lambda: list((space.results / "comparisons").glob("*.md")))
+        await pilot.press("escape")
+        assert isinstance(app.screen, MainScreen)
+
+
+async def test_every_tab_of_every_subject_shows_something(tmp_path: Path) -> None:
+    space = workspace(tmp_path, METRICS)
+    run_id = finished(space)
+    space.archive(run_id, keep=True)
+    app = Exptui(space)
+    async with app.run_test(size=(120, 40), notifications=True) as pilot:
+        screen = await opened(pilot, app)
+        pane = screen.query_one(DetailPane)
+        for key in ("1", "2", "3"):
+            await pilot.press(key)
+            await until(pilot, lambda: pane.detail is not None and pane.detail.subject == screen.subject)
+            for _ in range(6):
+                await pilot.press("right_square_bracket")
+                await pilot.pause()
+        assert pane.tab == "overview"
+        assert "metrics.json" not in text(pane.query_one("#file-list", RowList))
+        await pilot.press("2")
+        await until(pilot, lambda: "metrics.json" in text(pane.query_one("#file-list", RowList)))
+
+
+async def test_delete_and_undo(tmp_path: Path) -> None:
+    space = workspace(tmp_path, METRICS)
+    run_id = finished(space)
+    app = Exptui(space)
+    async with app.run_test(size=(120, 40), notifications=True) as pilot:
+        screen = await opened(pilot, app)
+        await pilot.press("2", "D")
+        await until(pilot, lambda: isinstance(app.screen, Confirm))
+        await pilot.press("escape")
+        assert (space.results / run_id).exists()
+        await pilot.press("D", "y")
+        await until(pilot, lambda: not screen.snapshot.runs)
+        await pilot.press("U")
+        await until(pilot, lambda: [row.run_id for row in screen.snapshot.runs] == [run_id])
+
+
+async def test_stop_and_resume(tmp_path: Path) -> None:
+    space = workspace(
+        tmp_path,
+        command=[
+            "sh",
+            "-c",
+            'cd "$EXPTUI_OUTPUT"; [ "$1" = --from ] || { echo 1 > c1; exec sleep 60; }',
+            "t",
+        ],
+        resume=["--from", "{checkpoint}"],
+        checkpoints="c{epoch}",
+    )
+    run_id = space.run("a").name
+    app = Exptui(space)
+    async with app.run_test(size=(120, 40), notifications=True) as pilot:
+        screen = await opened(pilot, app)
+        await until(pilot, (space.results / run_id / "c1").exists)
+        await pilot.press("2", "x")
+        await until(pilot, lambda: isinstance(app.screen, Confirm))
+        await pilot.press("y")
+        await until(pilot, lambda: screen.snapshot.runs[0].view.state is RunState.STOPPED)
+        await pilot.press("u")
+        await until(pilot, lambda: screen.snapshot.runs[0].view.state is RunState.FINISHED)
+        record = screen.snapshot.runs[0].view.record
+        assert record is not None
+        assert record.attempts == 2
+
+
+async def test_run_with_edits_writes_a_config_of_its_own(tmp_path: Path) -> None:
+    space = workspace(tmp_path, METRICS)
+    app = Exptui(space)
+    async with app.run_test(size=(120, 40), notifications=True) as pilot:
+        screen = await opened(pilot, app)
+        await pilot.press("1", "E")
+        await until(pilot, lambda: isinstance(app.screen, Prompt))
+        await pilot.press(*"engine.base_seed", "equals_sign", "9", "enter")
+        await until(pilot, lambda: isinstance(app.screen, Confirm))
+        await pilot.press("r")
+        await until(pilot, lambda: [row.view.stem for row in screen.snapshot.runs] == ["a-base_seed-9"])
+        await until(pilot, lambda: not screen.snapshot.runs[0].view.state.live)
+
+
+@pytest.mark.parametrize("key", ["question_mark", "colon", "y"])
+async def test_help_palette_and_copy_open_and_close(tmp_path: Path, key: str) -> None:
+    space = workspace(tmp_path, METRICS)
+    finished(space)
+    app = Exptui(space)
+    async with app.run_test(size=(80, 24), notifications=True) as pilot:
+        await opened(pilot, app)
+        await pilot.press("2", key)
+        await until(pilot, lambda: isinstance(app.screen, Help | Choose))
+        await pilot.press("escape")
+        await until(pilot, lambda: isinstance(app.screen, MainScreen))
+
+
+async def test_narrow_shows_one_pane_at_a_time(tmp_path: Path) -> None:
+    space = workspace(tmp_path, METRICS)
+    finished(space)
+    app = Exptui(space)
+    async with app.run_test(size=(80, 24), notifications=True) as pilot:
+        screen = await opened(pilot, app)
+        for key, shown in (("1", "configs"), ("2", "runs"), ("3", "archives"), ("0", "detail")):
+            await pilot.press(key)
+            await pilot.pause()
+            visible = [
+                name
+                for name in ("configs", "runs", "archives", "detail")
+                if screen.query_one(f"#{name}").region
+            ]
+            assert visible == [shown]
+        await pilot.press("escape")
+        await pilot.pause()
+        assert screen.query_one("#runs").region
+
+
+async def test_an_operation_that_fails_is_said_and_the_app_goes_on(tmp_path: Path) -> None:
+    space = workspace(tmp_path, METRICS)
+    run_id = finished(space)
+    (space.results / run_id / "link").symlink_to("/etc/passwd")
+    app = Exptui(space)
+    async with app.run_test(size=(120, 40), notifications=True) as pilot:
+        screen = await opened(pilot, app)
+        await pilot.press("2", "a")
+        await until(pilot, lambda: isinstance(app.screen, Confirm))
+        await pilot.press("y")
+        await until(pilot, lambda: any("symbolic link" in str(note.message) for note in app._notifications))
+        assert (space.results / run_id).exists()
+        assert not screen.bridge.busy
