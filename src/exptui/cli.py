@@ -8,7 +8,7 @@ import sys
 import traceback
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TextIO
+from typing import TextIO, TypeVar
 
 import msgspec
 
@@ -17,11 +17,14 @@ from exptui.core.audit import report as audit
 from exptui.core.compare import report
 from exptui.core.configs.derive import parse_edits
 from exptui.core.errors import CorruptError, ExptuiError, UsageError
+from exptui.core.monitor.catalog import ArchiveRow, Catalog, RunRow, Snapshot, facts, ordered
+from exptui.core.monitor.filter import matches
 from exptui.core.monitor.logs import LogTail
 from exptui.core.monitor.text import clean, clean_line
 from exptui.core.runs.run import RunState, RunView
 from exptui.core.workspace import Workspace
 
+R = TypeVar("R", RunRow, ArchiveRow)
 OK, USAGE, FAILED, CORRUPT, UNKNOWN, INTERNAL = 0, 2, 3, 4, 5, 70
 
 
@@ -85,6 +88,16 @@ def parser() -> argparse.ArgumentParser:
     stop.add_argument("run", metavar="RUN")
     listing = command("ls", "list runs, configs or archives")
     listing.add_argument("what", nargs="?", choices=["runs", "configs", "archive"], default="runs")
+    listing.add_argument(
+        "--filter",
+        default="",
+        metavar="TERMS",
+        help="words, or accuracy>0.9 state:failed model.layers=8; all must hold",
+    )
+    listing.add_argument(
+        "--sort", default="", metavar="KEY", help="a metric (the best first) or a config key"
+    )
+    listing.add_argument("--reverse", action="store_true", help="the other way round")
     show = command("show", "everything known of one run")
     show.add_argument("run", metavar="RUN", help="a run id, or a config's name for its newest run")
     diff = command("diff", "what differs between two runs: config, fingerprint, metrics")
@@ -217,27 +230,60 @@ def _facts(view: RunView) -> dict[str, object]:
 
 def _ls(arguments: argparse.Namespace) -> int:
     workspace = _workspace(arguments)
-    if arguments.what == "configs":
-        stems = [path.stem for path in workspace.list_configs()]
-        _print_json(stems) if arguments.json else [print(clean(stem)) for stem in stems]
-        return OK
-    if arguments.what == "archive":
-        found = workspace.list_archives()
-        if arguments.json:
-            _print_json([{"run_id": a.run_id, "identity": a.identity, "verdict": a.verdict} for a in found])
-        for one in () if arguments.json else found:
-            print(f"{clean(one.run_id)}  {one.gz_size:,} bytes  {clean(one.verdict or 'not verified')}")
-        return OK
-    views = workspace.list_runs()
-    if arguments.json:
-        _print_json([_facts(view) for view in views])
-    elif not views:
-        print("no runs yet; start one with: exptui run CONFIG   (exptui ls configs shows which there are)")
-    else:
-        width = max(len(view.run_id) for view in views)
-        for view in views:
-            print(f"{clean(view.run_id):{width}}  {_outcome(view)}")
+    seen = Catalog(workspace).snapshot()
+    for problem in seen.problems:
+        print(f"exptui: {clean(problem)}", file=sys.stderr)
+    {"configs": _ls_configs, "archive": _ls_archive, "runs": _ls_runs}[arguments.what](seen, arguments)
     return OK
+
+
+def _chosen(rows: Sequence[R], arguments: argparse.Namespace) -> list[R]:
+    found = [row for row in rows if matches(arguments.filter, facts(row))]
+    return ordered(found, arguments.sort, reverse=arguments.reverse) if arguments.sort else found
+
+
+def _ls_configs(seen: Snapshot, arguments: argparse.Namespace) -> None:
+    if arguments.json:
+        _print_json([row.stem for row in seen.configs])
+        return
+    width = max((len(row.stem) for row in seen.configs), default=0)
+    for row in seen.configs:
+        print(f"{clean(row.stem):{width}}  {clean(row.problem) or f'{row.runs} runs'}")
+
+
+def _ls_archive(seen: Snapshot, arguments: argparse.Namespace) -> None:
+    rows = _chosen(seen.archives, arguments)
+    if arguments.json:
+        names = ("run_id", "identity", "verdict", "verified_at")
+        _print_json([{**{n: getattr(r.archived, n) for n in names}, "metrics": r.final} for r in rows])
+        return
+    for row in rows:
+        one = row.archived
+        print(f"{clean(one.run_id)}  {one.gz_size:,} bytes  {clean(one.verdict or 'not verified')}")
+    if not rows:
+        print("no archives; seal a finished run with: exptui archive RUN")
+
+
+def _ls_runs(seen: Snapshot, arguments: argparse.Namespace) -> None:
+    rows = _chosen(tuple(reversed(seen.runs)), arguments)
+    if arguments.json:
+        _print_json([{**_facts(row.view), "config": row.flat, "metrics": row.final} for row in rows])
+    elif not rows and seen.runs:
+        print("no run matches the filter")
+    elif not rows:
+        print("no runs yet; start one with: exptui run CONFIG   (exptui ls configs shows which there are)")
+    width = max((len(row.run_id) for row in rows), default=0)
+    for row in () if arguments.json else rows:
+        star = "★" if row.run_id == seen.baseline else " "
+        print(f"{star} {clean(row.run_id):{width}}  {_outcome(row.view):9}  {_numbers(row.final)}".rstrip())
+
+
+def _numbers(final: dict[str, float]) -> str:
+    """The metrics a trainer reported at the end, else the last ones of its series; six of them."""
+    plain = {name: value for name, value in final.items() if not name.startswith(("train", "validate"))}
+    return "  ".join(
+        f"{clean(name)} {report.number_text(value)}" for name, value in list((plain or final).items())[:6]
+    )
 
 
 def _show(arguments: argparse.Namespace) -> int:

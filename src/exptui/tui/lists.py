@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
 
 from exptui.core.audit.session import State
-from exptui.core.monitor.catalog import ArchiveRow, RunRow, Snapshot
+from exptui.core.monitor.catalog import ArchiveRow, RunRow, Snapshot, facts
 from exptui.core.monitor.filter import matches
 from exptui.core.monitor.text import clean
 from exptui.tui import present
@@ -28,12 +27,6 @@ def config_rows(snapshot: Snapshot) -> list[Row]:
         )
         rows.append(Row(config.stem, (star, (clean(config.stem, 200), "")), (end,)))
     return rows
-
-
-def facts(row: RunRow | ArchiveRow) -> dict[str, Any]:
-    """What a filter can ask of a row: config keys, metrics, `state`, `id`."""
-    state = row.view.state.value if isinstance(row, RunRow) else (row.archived.verdict or "unverified")
-    return {**row.flat, **row.final, "id": row.run_id, "state": state}
 
 
 def chosen_runs(snapshot: Snapshot, query: str, sort: str) -> list[RunRow]:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import math
 import shutil
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from exptui.core.archive.restore import Archived
 from exptui.core.audit import session
+from exptui.core.compare.deltas import direction
 from exptui.core.configs import config
 from exptui.core.errors import ExptuiError
 from exptui.core.monitor import metrics
@@ -32,6 +34,7 @@ TOTALS = (
 FREE_STEP = 100_000_000  # bytes: a smaller change is none
 
 T = TypeVar("T")
+R = TypeVar("R", "RunRow", "ArchiveRow")
 
 
 @dataclass(frozen=True)
@@ -226,3 +229,32 @@ def varying(rows: list[dict[str, Any]]) -> list[str]:
     """The config keys in which these configs differ, in the order of the files."""
     keys = dict.fromkeys(key for flat in rows for key in flat)
     return [key for key in keys if len({repr(flat.get(key)) for flat in rows}) > 1]
+
+
+def facts(row: RunRow | ArchiveRow) -> dict[str, Any]:
+    """What a filter or an order can ask of a row: config keys, metrics, `state`, `id`."""
+    state = row.view.state.value if isinstance(row, RunRow) else (row.archived.verdict or "not verified")
+    return {**row.flat, **row.final, "id": row.run_id, "state": state}
+
+
+def ordered(rows: Iterable[R], key: str, *, reverse: bool = False) -> list[R]:
+    """Rows by a fact: the best first where the metric has a direction, else the least; `reverse` turns it round.
+
+    Rows without the fact, or with NaN, come last either way; numbers before texts. The key may be given by its
+    last part, as in a filter.
+    """
+    down = (direction(key) > 0) != reverse
+    numbers: list[tuple[float, R]] = []
+    texts: list[tuple[str, R]] = []
+    rest: list[R] = []
+    for row in rows:
+        found = next((v for k, v in facts(row).items() if key in (k, k.rpartition(".")[2])), None)
+        if found is None or (isinstance(found, float) and math.isnan(found)):
+            rest.append(row)
+        elif isinstance(found, int | float):
+            numbers.append((float(found), row))
+        else:
+            texts.append((str(found), row))
+    numbers.sort(key=lambda pair: pair[0], reverse=down)
+    texts.sort(key=lambda pair: pair[0], reverse=down)
+    return [row for _, row in numbers] + [row for _, row in texts] + rest

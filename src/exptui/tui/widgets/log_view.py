@@ -32,10 +32,8 @@ from exptui.core.monitor.text import CAP, clean
 __all__ = ["ERRORS", "LogView", "LogWindow", "styled", "wrapped"]
 
 ERRORS = r"error|exception|traceback|panic|failed|\bnan\b"
-MARGIN = 200
-"""Lines asked for beyond those in sight, on either side."""
-HITS_CAP = 200
-"""Matches highlighted in one line."""
+MARGIN = 200  # lines asked for beyond those in sight, on either side
+HITS_CAP = 200  # matches highlighted in one line
 HIT = Style(reverse=True, bold=True)
 MUTED = Style(dim=True)
 CURRENT = Style(bold=True, underline=True)

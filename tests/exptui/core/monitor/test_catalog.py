@@ -11,10 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from exptui.core.monitor import detail, watch
-from exptui.core.monitor.catalog import ArchiveRow, Catalog, ConfigRow, RunRow, varying
+from exptui.core.monitor.catalog import ArchiveRow, Catalog, ConfigRow, RunRow, ordered, varying
 from exptui.core.monitor.filter import matches
 from exptui.core.monitor.metrics import sampled
-from exptui.core.runs.run import RunState
+from exptui.core.runs.run import RunState, RunView
 from exptui.core.workspace import Workspace
 from support import until, workspace
 
@@ -175,6 +175,30 @@ def test_filters(query: str, expected: bool) -> None:
 )
 def test_no_filter_crashes(query: str, facts: dict[str, object]) -> None:
     assert matches(query, facts) in (True, False)
+
+
+def test_order_puts_the_best_first_and_nan_last(tmp_path: Path) -> None:
+    values = {"x": 0.5, "y": math.nan, "z": 0.9}
+    rows = [
+        RunRow(
+            RunView(name, tmp_path, RunState.FINISHED, None),
+            {"lr": 1.0},
+            {"accuracy": value, "loss": value},
+            None,
+            None,
+            0,
+        )
+        for name, value in values.items()
+    ]
+
+    def names(key: str, *, reverse: bool = False) -> list[str]:
+        return [row.run_id for row in ordered(rows, key, reverse=reverse)]
+
+    assert names("accuracy") == ["z", "x", "y"]
+    assert names("loss") == ["x", "z", "y"]
+    assert names("loss", reverse=True) == ["z", "x", "y"]
+    assert names("id", reverse=True) == ["z", "y", "x"]
+    assert names("nothing") == ["x", "y", "z"]
 
 
 def test_varying_keys() -> None:
