@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterable, Iterator, Mapping
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -63,6 +62,7 @@ class Workspace:
         self.configs, self.results = self.root / "configs", self.root / "results"
         self.archives = self.root / "archive"
         self.places = launch.Places(self.root.parent, self.results)
+        self._settings: tuple[object, Settings] | None = None
 
     @classmethod
     def find(cls, given: str | None = None, start: Path | None = None) -> Workspace:
@@ -101,10 +101,16 @@ class Workspace:
         (root / "configs/first.toml").write_text(FIRST_CONFIG)
         return cls(root)
 
-    @cached_property
+    @property
     def settings(self) -> Settings:
-        """exptui.toml, read once."""
-        return load_settings(self.root / "exptui.toml")
+        """exptui.toml, read again when it changed."""
+        path = self.root / "exptui.toml"
+        stamp = (
+            (stat.st_mtime_ns, stat.st_size, stat.st_ino) if path.exists() and (stat := path.stat()) else None
+        )
+        if self._settings is None or self._settings[0] != stamp:
+            self._settings = (stamp, load_settings(path))
+        return self._settings[1]
 
     def config(self, name: str) -> Config:
         """A config by its stem or file name, or by its path inside `configs/`.
@@ -138,19 +144,20 @@ class Workspace:
         """The files of `configs/`, by name."""
         return sorted(self.configs.glob("*.toml"))
 
-    def run(self, name: str) -> Path:
-        """Queue a run of a config; returns its directory."""
-        return launch.launch(self.config(name), self.settings, self.places)
+    def run(self, name: str, edits: Mapping[str, Any] | None = None) -> Path:
+        """Queue a run of a config, or of a clone with edits, which is written first; returns its directory."""
+        stem = self.derive(name, edits) if edits else name
+        return launch.launch(self.config(stem), self.settings, self.places)
 
     def derive(self, name: str, edits: Mapping[str, Any], stem: str = "") -> str:
         """Clone a config with some keys changed; returns the new one's stem."""
         return derive.clone(self.config(name), edits, stem).stem
 
-    def preview(self, name: str) -> Preview:
-        """What a run of this config would be, compared with the last one of it."""
+    def preview(self, name: str, edits: dict[str, Any] | None = None) -> Preview:
+        """What a run of this config, or of a clone with edits, would be, compared with the last one of it."""
         chosen = self.config(name)
         last = next((v for v in reversed(self.list_runs()) if v.stem == chosen.stem), None)
-        return preview(chosen, self.settings, self.places, last)
+        return preview(chosen, edits or {}, self.settings, self.places, last)
 
     def resume(self, name: str) -> tuple[RunView, str]:
         """Queue the next attempt of a run that did not finish; returns it and the checkpoint it goes on from."""
@@ -283,17 +290,21 @@ class Workspace:
         return list_archives(self.archives) if self.archives.is_dir() else []
 
     def archived(self, name: str) -> Path:
-        """The file of an archived run.
+        """The file of an archived run, by its id or for the newest one of a config's stem.
 
         Raises:
             UsageError: there is none of that name.
         """
-        path = self.archives / f"{name.removesuffix('.tar.gz')}.tar.gz"
-        if "/" in name or not path.is_file():
-            raise UsageError(
-                f"no archive {name!r} in {self.archives}", "List what there is with: exptui ls archive"
-            )
-        return path
+        stem = name.removesuffix(".tar.gz")
+        path = self.archives / f"{stem}.tar.gz"
+        if "/" not in name and path.is_file():
+            return path
+        known = (one for one in self.list_archives() if run.stem_of(one.run_id) == stem)
+        if newest := max(known, key=lambda one: one.run_id, default=None):
+            return newest.path
+        raise UsageError(
+            f"no archive {name!r} in {self.archives}", "List what there is with: exptui ls archive"
+        )
 
     def check(
         self,
@@ -329,11 +340,16 @@ class Workspace:
 
     def _request(self, name: str, *, trust: bool) -> Request:
         stem = name.removesuffix(".tar.gz")
-        if "/" not in name and (self.archives / f"{stem}.tar.gz").is_file():
-            return Request(run_id=stem, source=str(self.archives / f"{stem}.tar.gz"), archived=True)
+        here = self.archives / f"{stem}.tar.gz"
+        if "/" not in name and here.is_file():
+            return Request(run_id=stem, source=str(here), archived=True)
         if name.endswith(".tar.gz"):
             return self._foreign(Path(name).absolute(), trust=trust)
-        view = self.show(name)
+        try:
+            view = self.show(name)
+        except UsageError:
+            path = self.archived(name)
+            return Request(run_id=path.name.removesuffix(".tar.gz"), source=str(path), archived=True)
         if view.state.live or view.leftovers:
             raise RunError(f"{view.run_id} is still at work", "Verify it when it has finished.")
         return Request(run_id=view.run_id, source=str(view.path), archived=False)

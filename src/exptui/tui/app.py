@@ -58,6 +58,10 @@ class Exptui(App[None]):
         for message in self.messages:
             self.notify(clean(message, 300), title="recovered", severity="warning", markup=False)
 
+    def action_help_quit(self) -> None:
+        """Ctrl-C, which ends nothing here."""
+        self.notify("Ctrl-C ends nothing here. q leaves; runs go on without exptui.", markup=False)
+
     def _watch_terminal(self) -> None:
         """Leave on SIGHUP and SIGTERM, and when the terminal has gone without a signal."""
         if self.is_headless:

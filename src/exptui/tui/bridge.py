@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import sys
 import threading
 import time
 import traceback
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, TypeVar
 
 from textual.message import Message
@@ -15,7 +15,6 @@ from exptui.core.errors import Cancelled, ExptuiError
 from exptui.core.files import Cancel, Progress
 from exptui.core.monitor import watch
 from exptui.core.monitor.catalog import Catalog, Snapshot
-from exptui.core.monitor.text import clean
 from exptui.core.workspace import Workspace
 from exptui.tui.messages import Answered, Failed, OperationEnded, OperationMoved, SnapshotTaken
 
@@ -50,7 +49,7 @@ class Bridge:
     def stop(self) -> None:
         """Ask every thread to end; nothing is waited for."""
         self.stopping.set()
-        for cancel in self._operations.values():
+        for cancel in list(self._operations.values()):
             cancel.ask()
         with self._wake:
             self._wake.notify_all()
@@ -84,7 +83,7 @@ class Bridge:
 
     def cancel(self) -> bool:
         """Ask every long operation to stop; False when there is none."""
-        for cancel in self._operations.values():
+        for cancel in list(self._operations.values()):
             cancel.ask()
         return bool(self._operations)
 
@@ -99,9 +98,8 @@ class Bridge:
                 work()
             except Exception:  # noqa: BLE001  a thread's boundary: say it, never vanish
                 if not self.stopping.is_set():
-                    text = traceback.format_exc()
-                    print(clean(text, 10_000), file=sys.stderr)
-                    self.post(Failed(f"internal error: {text.strip().splitlines()[-1]}", "Please report it."))
+                    last = traceback.format_exc().strip().splitlines()[-1]
+                    self.post(Failed(f"internal error: {last}", "Please report it."))
 
         threading.Thread(target=guarded, daemon=True, name="exptui").start()
 
@@ -111,13 +109,21 @@ class Bridge:
         while not self.stopping.is_set():
             live = self._live(last)
             for _ in watch.changes(live, self.stopping) if not first else (frozenset(),):
-                now = catalog.snapshot()
+                now = self._snapshot(catalog, last)
                 if now != last or first or self._look.is_set():
                     self._look.clear()
                     self.post(SnapshotTaken(now))
                 last, first = now, False
                 if self._live(last) != live:
                     break
+
+    def _snapshot(self, catalog: Catalog, last: Snapshot) -> Snapshot:
+        """The workspace now; a defect of ours in reading it is said once, and the last look stays."""
+        try:
+            return catalog.snapshot()
+        except Exception as error:  # noqa: BLE001  one bad file must not blind the cockpit
+            text = f"internal error: {type(error).__name__}: {error}"
+            return last if text in last.problems else replace(last, problems=(*last.problems, text))
 
     def _live(self, snapshot: Snapshot) -> set[Any]:
         """The directories in which something may change now."""
@@ -144,6 +150,8 @@ class Bridge:
             self.post(Failed(error.message, error.hint))
         except OSError as error:
             self.post(Failed(str(error)))
+        except Exception as error:  # noqa: BLE001  the thread's boundary: the next question is answered all the same
+            self.post(Failed(f"internal error: {type(error).__name__}: {error}", "Please report it."))
 
     def _operation(
         self, name: str, title: str, work: Callable[[Progress, Cancel], tuple[str, bool]], cancel: Cancel

@@ -1,17 +1,31 @@
-"""The log of the run on the screen: its index and its filter. Used on the reading thread alone."""
+"""The log of the run on the screen: its index and its filter. Used on the bridge's threads alone."""
 
 from __future__ import annotations
 
-import re
+import threading
 from array import array
+from collections.abc import Callable
 from itertools import count
 from pathlib import Path
+from typing import Concatenate, ParamSpec, TypeVar
 
-from exptui.core.monitor.index import LogIndex
+from exptui.core.monitor.index import LogIndex, compile_pattern
 from exptui.tui.widgets.log_view import LogWindow
 
+P = ParamSpec("P")
+R = TypeVar("R")
 AROUND = 400
 FIRST_LOOK = 8 << 20
+
+
+def _locked(method: Callable[Concatenate[LogReader, P], R]) -> Callable[Concatenate[LogReader, P], R]:
+    """One thread at a time: a filter over a huge log runs on a thread of its own."""
+
+    def inner(self: LogReader, /, *args: P.args, **kwargs: P.kwargs) -> R:
+        with self.lock:
+            return method(self, *args, **kwargs)
+
+    return inner
 
 
 class LogReader:
@@ -25,13 +39,16 @@ class LogReader:
         self._generations = count(1)
         self._generation = 0
         self._seen: tuple[object, ...] = ()
+        self.lock = threading.RLock()
 
+    @_locked
     def latest(self, path: Path) -> LogWindow:
         """The end of the log as it is now; of a huge one at first only what was indexed."""
         if self._index is None or self._index.path != path:
             self._index, self._pattern = LogIndex(path), ""
         return self._end(self._index)
 
+    @_locked
     def more(self) -> LogWindow:
         """The end again, after indexing further."""
         return self._end(self._known())
@@ -42,6 +59,7 @@ class LogReader:
         total = self._total(index)
         return self.window(max(0, total - AROUND), AROUND)
 
+    @_locked
     def window(self, first: int, lines: int) -> LogWindow:
         """Some lines of what the filter shows."""
         index = self._known()
@@ -57,6 +75,7 @@ class LogReader:
         found = tuple(line for at in wanted for line in index.lines(at, 1))
         return LogWindow(self._generation, total, first, found, complete=complete, numbers=tuple(wanted))
 
+    @_locked
     def filter(self, pattern: str) -> LogWindow:
         """Show only lines that match; all of them for an empty pattern."""
         index = self._known()
@@ -67,15 +86,14 @@ class LogReader:
 
     def search(self, pattern: str, start: int, step: int) -> int | None:
         """The line, as the filter counts them, of the next match."""
-        index = self._known()
-        if self._pattern:
-            lit = re.compile(pattern)
-            order = (
-                range(start, len(self._kept)) if step > 0 else range(min(start, len(self._kept) - 1), -1, -1)
-            )
-            texts = ((at, b"".join(index.lines(self._kept[at], 1)).decode(errors="replace")) for at in order)
-            return next((at for at, text in texts if lit.search(text)), None)
-        return index.search(pattern, start, step, lambda: False)
+        with self.lock:
+            index, kept, filtered = self._known(), array("Q", self._kept), bool(self._pattern)
+        if not filtered:
+            return index.search(pattern, start, step, lambda: False)
+        lit = compile_pattern(pattern)
+        order = range(start, len(kept)) if step > 0 else range(min(start, len(kept) - 1), -1, -1)
+        texts = ((at, b"".join(index.lines(kept[at], 1)).decode(errors="replace")) for at in order)
+        return next((at for at, text in texts if lit.search(text)), None)
 
     def _known(self) -> LogIndex:
         assert self._index is not None  # `latest` came first: the screen asks it when a run is selected

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
 from itertools import zip_longest
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import msgspec
 
 from exptui import chronicle
 from exptui.chronicle import Mismatch, Status
 from exptui.core.archive.manifest import FileEntry
-from exptui.core.compare.deltas import differences
-from exptui.core.configs.config import flatten
 from exptui.core.files import BLOCK, canonical_json, sha256_bytes
 
 CONFIG = "config.toml"
@@ -74,18 +72,60 @@ def _compare(
 
 
 def _declared(left: Path, right: Path, fields: tuple[str, ...]) -> tuple[str, ...]:
-    """The declared fields that differ, when nothing else does; empty otherwise."""
-    values: list[dict[str, Any]] = []
-    for path in (left, right):
-        try:
-            value = json.loads(path.read_bytes())
-        except (ValueError, RecursionError):
-            return ()
-        if not isinstance(value, dict):
-            return ()
-        values.append(flatten(value))
-    differing = [difference.key for difference in differences(values[0], values[1])]
-    return tuple(differing) if differing and set(differing) <= set(fields) else ()
+    """The declared fields that differ, when the two files are the same in every other byte; empty otherwise."""
+    try:
+        (ours, base), (theirs, new) = (blanked(path.read_text("utf-8"), fields) for path in (left, right))
+    except (ValueError, RecursionError):
+        return ()
+    differing = tuple(name for name in base if base[name] != new.get(name))
+    return differing if ours == theirs else ()
+
+
+def blanked(text: str, fields: Collection[str]) -> tuple[str, dict[str, str]]:
+    """JSON text without the values at these dotted keys, and those values as they were written.
+
+    Raises:
+        ValueError: not JSON, or such a key is there twice.
+    """
+    json.loads(text)
+    decoder, out, found = json.JSONDecoder(), list[str](), dict[str, str]()
+
+    def space(at: int) -> int:
+        end = at
+        while end < len(text) and text[end] in " \t\r\n":
+            end += 1
+        out.append(text[at:end])
+        return end
+
+    def value(at: int, path: str) -> int:
+        at = space(at)
+        if path not in fields and text[at] == "{":
+            return members(at, path)
+        end = int(decoder.raw_decode(text, at)[1])
+        if path not in fields:
+            out.append(text[at:end])
+        elif path in found:
+            raise ValueError(f"{path} is there twice")
+        else:
+            found[path] = text[at:end]
+        return end
+
+    def members(at: int, path: str) -> int:
+        while text[at] != "}":
+            out.append(text[at])
+            at = space(at + 1)
+            if text[at] == "}":
+                break
+            key, end = decoder.raw_decode(text, at)
+            out.append(text[at:end])
+            at = space(end)
+            out.append(text[at])
+            at = space(value(at + 1, f"{path}.{key}" if path else str(key)))
+        out.append("}")
+        return at + 1
+
+    space(value(0, ""))
+    return "".join(out), found
 
 
 def first_difference(left: Path, right: Path) -> int:

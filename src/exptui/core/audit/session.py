@@ -47,8 +47,9 @@ def start(request: Request, archives: Path, places: launch.Places, root: Path) -
         lock = Lock.take(queue.lock_directory(places.results) / f"{directory.name}.verify")
         assert lock is not None  # the directory's name is ours alone
         with lock:
-            write_atomic(directory / REQUEST, pretty_json(request))
+            # The state first: whoever finds a request without a living state takes it for a killed one.
             write_state(directory, State(phase="starting", lock=lock.identity()))
+            write_atomic(directory / REQUEST, pretty_json(request))
             subprocess.Popen(
                 [sys.executable, "-P", "-m", "exptui.core.audit.worker", str(directory), str(root)],
                 stdin=subprocess.DEVNULL,
@@ -79,7 +80,8 @@ def follow(directory: Path, poll: float = POLL) -> Iterator[State | AuditReport]
         if not alive:
             yield _interrupted(directory)
             return
-        yield read_json(directory / STATE, State)
+        if (now := state(directory)) is not None:
+            yield now
         time.sleep(poll)
 
 
@@ -113,12 +115,11 @@ def is_alive(directory: Path) -> bool:
 
 def cancel(directory: Path) -> None:
     """Ask the worker to stop the re-run and to say UNKNOWN; nothing happens when it is gone already."""
-    try:
-        worker = read_json(directory / STATE, State).worker
-    except FileNotFoundError:
-        return
-    if worker is not None:
-        run.terminate(worker)
+    while is_alive(directory):
+        if (now := state(directory)) and now.worker is not None:
+            run.terminate(now.worker)
+            return
+        time.sleep(POLL)  # it has been started and will say who it is
 
 
 def finish(directory: Path, found: AuditReport) -> AuditReport:
@@ -157,23 +158,10 @@ def recover(archives: Path) -> list[str]:
         if not (directory / REQUEST).exists() or is_alive(directory):
             continue
         for rerun in (directory / RERUN).glob("*"):
-            _end(rerun)
+            run.end(rerun)
         finish(directory, _interrupted(directory))
         messages.append(f"the verification {directory.name} was interrupted: UNKNOWN")
     return messages
-
-
-def _end(rerun: Path) -> None:
-    """Stop a re-run and wait until nobody writes into it any more."""
-    while True:
-        record, state = run.observe(rerun)
-        if record is None or not state.live or state is run.RunState.REMOTE:
-            return
-        if state is run.RunState.ORPHANED:
-            run.stop_processes(rerun, record)
-        elif record.supervisor:
-            run.terminate(record.supervisor)
-        time.sleep(POLL)
 
 
 def _interrupted(directory: Path) -> AuditReport:

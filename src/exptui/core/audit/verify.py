@@ -56,6 +56,7 @@ class Original:
     attempts: int
     identity: str
     incomplete: bool
+    code_changed: bool
 
 
 class Verification:
@@ -106,6 +107,7 @@ class Verification:
                 sealed.attempts,
                 restored.identity,
                 sealed.incomplete,
+                _code_changed(target),
             )
         record, state = run.observe(source)
         with storage_errors("copy the run"):
@@ -114,7 +116,8 @@ class Verification:
         whole = state in (RunState.FINISHED, RunState.EXTERNAL)
         recipe = msgspec.to_builtins(record.recipe) if record else None
         attempts, seen = (record.attempts, record.fingerprint) if record else (0, None)
-        return Original(target, files, recipe, seen, attempts, "", not whole)
+        changed = record is not None and record.code_changed
+        return Original(target, files, recipe, seen, attempts, "", not whole, changed)
 
     def _worth_it(self, original: Original) -> None:
         """Raises ArchiveError where no re-run could ever give a verdict."""
@@ -133,7 +136,7 @@ class Verification:
 
     def _rerun(self, original: Original, progress: Progress) -> None:
         """Queue the re-run like any other run and wait for its end."""
-        stem = self.request.run_id.rpartition("_")[0] or self.request.run_id
+        stem = run.stem_of(self.request.run_id)
         data = config.read_bytes(original.directory / CONFIG)
         parsed = config.parse(Path(CONFIG), data)
         again = Config(self.places.results / f"{stem}.toml", data, parsed.values)
@@ -145,14 +148,13 @@ class Verification:
         total = sum(f.size for f in original.files if f.file_class == "identity")
         while True:
             self.record, state = run.observe(self.rerun)
-            if not state.live:
+            if not (state.live or (self.record and run.has_leftovers(self.record))):
                 return
             try:
                 self.cancel.check()
             except Cancelled:
-                if self.record and self.record.supervisor:
-                    run.terminate(self.record.supervisor)
-                    raise
+                run.end(self.rerun)
+                raise
             progress(min(_size(self.rerun), total), total)
             time.sleep(POLL)
 
@@ -228,6 +230,15 @@ class Verification:
         )
 
 
+def _code_changed(directory: Path) -> bool:
+    """Whether the original's run.json says so; one that cannot be read says nothing, and is not compared either."""
+    try:
+        record = run.read(directory)
+    except CorruptError:
+        return False
+    return record is not None and record.code_changed
+
+
 def recorded_trainer(recipe: Mapping[str, Any] | None) -> TrainerSettings:
     """The trainer an archive says it was made with; environment variables of its own included.
 
@@ -243,7 +254,12 @@ def recorded_trainer(recipe: Mapping[str, Any] | None) -> TrainerSettings:
     policy = {"pass": known.passed, "set": known.set, "secret": known.secret, "preset": known.preset}
     names = ("command", "resume", "checkpoints", "code", "stop_grace", "observational", "volatile")
     return msgspec.convert(
-        {**{name: getattr(known, name) for name in names}, "name": known.trainer, "environment": policy},
+        {
+            **{name: getattr(known, name) for name in names},
+            "name": known.trainer,
+            "cwd": known.cwd_setting,
+            "environment": policy,
+        },
         TrainerSettings,
     )
 
@@ -289,7 +305,14 @@ def _environment(original: Original | None, record: RunRecord | None) -> tuple[C
     # Through JSON, as one side came from there: a tuple is then a list on both.
     sides = [msgspec.json.decode(msgspec.json.encode(side)) for side in (ours, theirs)]
     found = differences(*map(config.flatten, sides))
-    return tuple(Change(d.key, value_text(d.baseline), value_text(d.candidate)) for d in found)
+    changes = [Change(d.key, value_text(d.baseline), value_text(d.candidate)) for d in found]
+    if original.code_changed or record.code_changed:
+        texts = [
+            "changed while it ran" if side else "the same"
+            for side in (original.code_changed, record.code_changed)
+        ]
+        changes.append(Change("code.while_running", *texts))
+    return tuple(changes)
 
 
 def _suspects(original: Original | None, changes: tuple[Change, ...] | None) -> tuple[str, ...]:

@@ -93,7 +93,7 @@ def parse(path: Path, data: bytes) -> Config:
         raise ConfigError(
             f"{path}: byte {error.start} is not UTF-8", "Save the file as UTF-8 text."
         ) from error
-    except (tomli.TOMLDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:  # a number of thousands of digits is a ValueError
         raise ConfigError(f"{path}: {error}", "Mend the TOML at that place; nothing was started.") from error
 
 

@@ -67,6 +67,16 @@ def name_for(source: Config, edits: Mapping[str, Any]) -> str:
     return safe[: config.STEM_BYTES]
 
 
+def planned(source: Config, edits: Mapping[str, Any]) -> Config:
+    """The clone as it would be written.
+
+    Raises:
+        ConfigError: a bad key or name.
+    """
+    stem = config.check_stem(name_for(source, edits))
+    return config.parse(source.path.with_name(f"{stem}.toml"), edited(source, edits))
+
+
 def clone(source: Config, edits: Mapping[str, Any], stem: str = "") -> Path:
     """Write the edited config beside its source, as `<stem>.toml`; one that says the same already is taken.
 

@@ -222,7 +222,11 @@ def _card_flat(card: dict[str, Any]) -> dict[str, Any]:
 def _card_numbers(card: dict[str, Any]) -> dict[str, float]:
     found = card.get("metrics")
     pairs = found.items() if isinstance(found, dict) else ()
-    return {str(k): float(v) for k, v in pairs if isinstance(v, int | float) and not isinstance(v, bool)}
+    return {
+        str(k): metrics.as_float(v)
+        for k, v in pairs
+        if isinstance(v, int | float) and not isinstance(v, bool)
+    }
 
 
 def varying(rows: list[dict[str, Any]]) -> list[str]:

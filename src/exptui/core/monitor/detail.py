@@ -103,7 +103,7 @@ def _archive(space: Workspace, row: ArchiveRow, problems: list[str]) -> Detail:
     series: dict[str, Points] = {}
     for name, points in dict(card.get("series") or {}).items():
         series[str(name)] = tuple(
-            (float(x), float("nan") if y is None else float(y))
+            (metrics.as_float(x), float("nan") if y is None else metrics.as_float(y))
             for x, y in points
             if isinstance(x, int | float)
         )
@@ -123,7 +123,10 @@ def _quietly(read: Callable[[], tuple[T, ...]], problems: list[str]) -> tuple[T,
 
 
 def _points(series: dict[str, dict[int, float]]) -> dict[str, Points]:
-    return {name: tuple((float(x), y) for x, y in sorted(values.items())) for name, values in series.items()}
+    return {
+        name: tuple((metrics.as_float(x), y) for x, y in sorted(values.items()))
+        for name, values in series.items()
+    }
 
 
 def _text(path: Path) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -87,8 +88,16 @@ def _numbers(row: dict[str, Any], prefix: str = "") -> dict[str, float]:
         if isinstance(value, dict):
             found |= _numbers(value, f"{prefix}{key}.")
         elif isinstance(value, int | float) and not isinstance(value, bool):
-            found[prefix + key] = float(value)
+            found[prefix + key] = as_float(value)
     return found
+
+
+def as_float(value: float) -> float:
+    """A number as a float; an integer that is too large for one is infinite."""
+    try:
+        return float(value)
+    except OverflowError:
+        return math.inf if value > 0 else -math.inf
 
 
 def sampled(series: dict[int, float], most: int = SAMPLES) -> list[tuple[int, float]]:

@@ -83,6 +83,7 @@ def freeze(
         command=trainer.command,
         argv=(str(program), *argv[1:]),
         cwd=str((places.project / fill((trainer.cwd,), values)[0]).resolve()),
+        cwd_setting=trainer.cwd,
         resume=trainer.resume,
         checkpoints=trainer.checkpoints,
         code=trainer.code,

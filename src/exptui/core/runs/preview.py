@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from exptui.core.compare.deltas import Difference, differences
-from exptui.core.configs import config
+from exptui.core.configs import config, derive
 from exptui.core.configs.config import Config
 from exptui.core.errors import ExptuiError
 from exptui.core.files import free_bytes
@@ -19,8 +20,9 @@ from exptui.core.settings import Settings
 
 @dataclass(frozen=True)
 class Preview:
-    """A launch before it happens. `changes`: config keys against the last run; `code`: files that differ from it."""
+    """A launch before it happens: `stem` is written as a clone of `source` if there are edits. `changes`: config keys against the last run; `code`: files that differ from it."""
 
+    source: str
     stem: str
     trainer: str
     command: tuple[str, ...]
@@ -32,14 +34,21 @@ class Preview:
     slots: int
     free: int
     problems: tuple[str, ...]
+    edits: dict[str, Any]
+    new_keys: tuple[str, ...]
 
 
-def preview(chosen: Config, settings: Settings, places: Places, last: RunView | None) -> Preview:
-    """Look at everything a launch depends on; what would stop it becomes a problem.
+def preview(
+    source: Config, edits: dict[str, Any], settings: Settings, places: Places, last: RunView | None
+) -> Preview:
+    """Look at everything a launch of a config, or of a clone with edits, depends on. Nothing is written.
+
+    What would stop it becomes a problem.
 
     Raises:
         StorageError: the lock directory cannot be used.
     """
+    chosen = derive.planned(source, edits) if edits else source
     trainer = settings.trainer_for(chosen.path.name)
     problems: list[str] = []
     program, digests = "", dict[str, str]()
@@ -52,6 +61,7 @@ def preview(chosen: Config, settings: Settings, places: Places, last: RunView | 
         problems.append(error.message)
     locks = queue.lock_directory(places.results)
     return Preview(
+        source.stem,
         chosen.stem,
         trainer.name,
         trainer.command,
@@ -63,6 +73,8 @@ def preview(chosen: Config, settings: Settings, places: Places, last: RunView | 
         settings.queue.slots,
         free_bytes(places.project),
         tuple(problems),
+        edits,
+        tuple(key for key in edits if key not in source.flat),
     )
 
 

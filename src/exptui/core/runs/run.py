@@ -5,8 +5,10 @@ from __future__ import annotations
 import contextlib
 import enum
 import os
+import re
 import signal
 import socket
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +16,9 @@ import msgspec
 import psutil
 
 from exptui.core.files import LockId, is_held, pretty_json, read_json, write_atomic
+
+STAMP = re.compile(r"_\d{8}T\d{6}Z(-\d+)?$")
+POLL = 0.1
 
 
 class RunState(enum.StrEnum):
@@ -50,6 +55,7 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True):
     command: tuple[str, ...]
     argv: tuple[str, ...]
     cwd: str
+    cwd_setting: str = "."
     resume: tuple[str, ...]
     checkpoints: str
     code: tuple[str, ...]
@@ -122,14 +128,19 @@ class RunView:
 
     @property
     def stem(self) -> str:
-        """The name of the experiment, as the run id tells it."""
-        return self.run_id.rpartition("_")[0] or self.run_id
+        """The name of the experiment: its config's, where that is known."""
+        return Path(self.record.config_name).stem if self.record else stem_of(self.run_id)
 
     @property
     def files(self) -> Path:
         """Where the trainer's files are now: the directory it made itself while it runs, else the run's own."""
         own = self.path.parent / self.record.adopted if self.record and self.record.adopted else self.path
         return own if own.is_dir() else self.path
+
+
+def stem_of(run_id: str) -> str:
+    """The experiment's name in a run id; the whole of a name that is not one."""
+    return STAMP.sub("", run_id) or run_id
 
 
 def write(directory: Path, record: RunRecord) -> None:
@@ -202,6 +213,21 @@ def terminate(process: Process) -> None:
     with contextlib.suppress(psutil.NoSuchProcess, ProcessLookupError):
         if abs(psutil.Process(process.pid).create_time() - process.start_time) < 1:
             os.kill(process.pid, signal.SIGTERM)
+
+
+def end(directory: Path) -> None:
+    """Stop a run of ours and wait until nothing of it works any more; returns at once where nothing does."""
+    while True:
+        record, state = observe(directory)
+        leftovers = record is not None and has_leftovers(record)
+        if record is None or state is RunState.REMOTE or not (state.live or leftovers):
+            return
+        if state in (RunState.QUEUED, RunState.RUNNING):
+            if record.supervisor:
+                terminate(record.supervisor)
+        else:
+            stop_processes(directory, record)
+        time.sleep(POLL)
 
 
 def stop_processes(directory: Path, record: RunRecord) -> None:

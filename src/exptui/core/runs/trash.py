@@ -37,7 +37,10 @@ def take_back(results: Path, name: str = "") -> Path:
     folder = results / TRASH
     found = [p for p in folder.iterdir() if name in ("", p.name)] if folder.is_dir() else []
     if not found:
-        raise UsageError(f"nothing{f' named {name}' if name else ''} is in {folder}", "ls that directory.")
+        raise UsageError(
+            f"nothing{f' named {name}' if name else ''} is in {folder}",
+            "exptui rm RUN puts runs there; nothing was removed since it was emptied.",
+        )
     last = max(found, key=lambda path: path.stat().st_mtime_ns)
     back = results / last.name
     if os.path.lexists(back):

@@ -33,6 +33,11 @@ else:
     Base = object
 
 
+def _incomplete(row: RunRow) -> bool:
+    """Whether a run did not finish: its archive verifies as UNKNOWN."""
+    return row.view.state not in (RunState.FINISHED, RunState.EXTERNAL)
+
+
 class Actions(Base):
     """Mixed into the main screen, whose state these names are."""
 
@@ -91,7 +96,9 @@ class Actions(Base):
     def _launch_sheet(self, facts: Preview) -> None:
         def answered(answer: str | None) -> None:
             if answer == "r":
-                self.bridge.ask("run", lambda: self.workspace.run(facts.stem).name, self._started)
+                self.bridge.ask(
+                    "run", lambda: self.workspace.run(facts.source, facts.edits).name, self._started
+                )
 
         answers = [("r", "or Enter starts it")] if not facts.problems else []
         self.app.push_screen(Confirm(f"Run {facts.stem}", launch_lines(facts), answers), answered)
@@ -114,8 +121,7 @@ class Actions(Base):
                 return
 
             def work() -> Preview:
-                edits = derive.parse_edits(shlex.split(text))
-                return self.workspace.preview(self.workspace.derive(stem, edits))
+                return self.workspace.preview(stem, derive.parse_edits(shlex.split(text)))
 
             self.bridge.ask("preview", work, self._launch_sheet)
 
@@ -158,7 +164,7 @@ class Actions(Base):
         if row is None:
             return
         if not (row.view.state.live or row.view.leftovers):
-            self.say(f"{row.run_id} is not running", good=False)
+            self.say(f"{row.run_id} is not running: there is nothing to stop", good=False)
             return
         lines: list[Line] = [
             [("SIGTERM to the trainer and everything it started,", "")],
@@ -205,7 +211,7 @@ class Actions(Base):
 
     def _operate(self, what: str, run_id: str, work: Callable[[Progress, Cancel], tuple[str, bool]]) -> None:
         if not self.bridge.operate(f"{what} {run_id}", f"{what} {run_id}", work):
-            self.say(f"{what} {run_id} goes on already", good=False)
+            self.say(f"{what} {run_id} goes on already; Esc cancels it", good=False)
 
     # Compare
 
@@ -263,28 +269,34 @@ class Actions(Base):
             [],
             [("The directory in results/ is removed once the archive was read back and committed.", "")],
         ]
-        incomplete = any(row.view.state not in (RunState.FINISHED, RunState.EXTERNAL) for row in runs)
-        if incomplete:
+        if any(map(_incomplete, runs)):
             lines.append([("Not FINISHED: it can be kept, but never REPRODUCED.", "warn")])
 
         def answered(answer: str | None) -> None:
-            for row in runs if answer else ():
-                self._seal(row, keep=answer == "k", incomplete=incomplete)
+            if answer:
+                self._seal(runs, keep=answer == "k")
 
         title = f"Archive {runs[0].run_id if len(runs) == 1 else f'{len(runs)} runs'}?"
         answers = [("y", "archives"), ("k", "archives and keeps the directory")]
         self.app.push_screen(Confirm(title, lines, answers), answered)
 
-    def _seal(self, row: RunRow, *, keep: bool, incomplete: bool) -> None:
-        def work(progress: Progress, cancel: Cancel) -> tuple[str, bool]:
-            sealed = self.workspace.archive(
-                row.run_id, keep=keep, incomplete=incomplete, progress=progress, cancel=cancel
-            )
-            how = "was archived already" if sealed.already else f"archived, {present.size(sealed.gz_size)}"
-            left = f"\nnot kept, empty: {', '.join(sealed.skipped)}" if sealed.skipped else ""
-            return f"{row.run_id} {how}{left}", True
+    def _seal(self, runs: list[RunRow], *, keep: bool) -> None:
+        """One after the other; the first that fails ends it."""
 
-        self._operate("archive", row.run_id, work)
+        def work(progress: Progress, cancel: Cancel) -> tuple[str, bool]:
+            said: list[str] = []
+            for row in runs:
+                sealed = self.workspace.archive(
+                    row.run_id, keep=keep, incomplete=_incomplete(row), progress=progress, cancel=cancel
+                )
+                how = (
+                    "was archived already" if sealed.already else f"archived, {present.size(sealed.gz_size)}"
+                )
+                left = f"; not kept, empty: {', '.join(sealed.skipped)}" if sealed.skipped else ""
+                said.append(f"{row.run_id} {how}{left}")
+            return "\n".join(said[:6] + ([f"and {len(said) - 6} more"] if len(said) > 6 else [])), True
+
+        self._operate("archive", runs[0].run_id if len(runs) == 1 else present.plural(len(runs), "run"), work)
 
     def _archived(self) -> ArchiveRow | None:
         if isinstance(self.subject, ArchiveRow):
@@ -334,6 +346,15 @@ class Actions(Base):
         ]
         if isinstance(row, ArchiveRow):
             lines.append([("disk   ", "muted"), (f"a few times {present.size(row.archived.gz_size)}", "")])
+        if isinstance(row, RunRow) and _incomplete(row):
+            lines = [
+                [
+                    (
+                        "It did not finish: there is no whole run to compare with, so the verdict is UNKNOWN.",
+                        "warn",
+                    )
+                ]
+            ]
         lines += [[], [("It goes on when you leave; the verdict is kept in archive/restoration/.", "muted")]]
 
         def work() -> str:

@@ -58,6 +58,7 @@ class MainScreen(Actions, Screen[None]):
         self.sort = lists.SORTS[0]
         self.activity: dict[str, tuple[str, int, int]] = {}
         self.wanted = ""  # a run to put the cursor on as soon as it is listed
+        self.log_of = ""
         self.begun = False
 
     def compose(self) -> ComposeResult:
@@ -205,15 +206,22 @@ class MainScreen(Actions, Screen[None]):
 
     def _keys(self) -> None:
         spans: list[Span] = []
-        for command in COMMANDS:
-            if command.bar:
-                spans += [(f" {command.key}", "accent"), (f" {command.bar} ", "muted")]
+        room = self.size.width - 1
+        shown = [(c.key, c.bar) for c in COMMANDS if c.bar]
+        if room < NARROW:
+            shown.insert(-2, ("1-3", "panes"))
+        # What leads on, help and quit, stays however narrow it is.
+        while len(shown) > 2 and sum(len(key) + len(what) + 3 for key, what in shown) > room:
+            shown.pop(-3)
+        for key, what in shown:
+            spans += [(f" {key}", "accent"), (f" {what} ", "muted")]
         self.query_one("#keys", Lines).show([spans])
 
     # What is selected
 
     def on_resize(self) -> None:
         """The texts depend on the width."""
+        self._keys()
         self.select(again=True)
 
     def on_row_list_highlighted(self, event: RowList.Highlighted) -> None:
@@ -319,23 +327,32 @@ class MainScreen(Actions, Screen[None]):
     # The log
 
     def _ask_log(self, row: RunRow, *, moved: bool) -> None:
-        path = row.view.files / "trainer.log"
-        path = path if path.exists() else row.view.path / "trainer.log"
+        places = (row.view.files / "trainer.log", row.view.path / "trainer.log")
         view = self.query_one(LogView)
         if moved:
             view.following = True
-        self.bridge.ask("log", lambda: self.logs.latest(path), self._show_log)
 
-    def _show_log(self, window: LogWindow) -> None:
-        if not isinstance(self.subject, RunRow):
+        def read() -> LogWindow:
+            return self.logs.latest(next((path for path in places if path.exists()), places[1]))
+
+        self.log_of = row.run_id
+        self.bridge.ask("log", read, partial(self._show_log, row.run_id))
+
+    def _show_log(self, run_id: str, window: LogWindow) -> None:
+        """A window of the log of that run, if it is still the one that is shown."""
+        if not isinstance(self.subject, RunRow) or self.subject.run_id != run_id:
             return
         self.query_one(LogView).show(window)
         if not window.complete:
-            self.bridge.ask("log", self.logs.more, self._show_log)
+            self.bridge.ask("log", self.logs.more, partial(self._show_log, run_id))
 
     def on_log_view_wanted(self, event: LogView.Wanted) -> None:
         """Lines in sight are missing."""
-        self.bridge.ask("log lines", lambda: self.logs.window(event.first, event.count), self._show_log)
+        self.bridge.ask(
+            "log lines",
+            lambda: self.logs.window(event.first, event.count),
+            partial(self._show_log, self.log_of),
+        )
 
     def on_log_view_search_wanted(self, event: LogView.SearchWanted) -> None:
         """Look for the next match."""
@@ -346,7 +363,12 @@ class MainScreen(Actions, Screen[None]):
 
     def on_log_view_filter_wanted(self, event: LogView.FilterWanted) -> None:
         """Only matching lines."""
-        self.bridge.ask("log", lambda: self.logs.filter(event.pattern), self._show_log)
+        self.bridge.ask(
+            "filter",
+            lambda: self.logs.filter(event.pattern),
+            partial(self._show_log, self.log_of),
+            apart=True,
+        )
 
     def on_log_view_status_changed(self, event: LogView.StatusChanged) -> None:
         """The line under the log."""

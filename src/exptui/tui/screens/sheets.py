@@ -182,7 +182,11 @@ def help_rows() -> list[Row]:
 def launch_lines(facts: Preview) -> list[Line]:
     """What the launch sheet says."""
     slots = f"{facts.busy} of {facts.slots} slots busy"
+    written: list[Line] = [
+        [("config   ", "muted"), (f"configs/{clean(facts.stem, 200)}.toml will be written", "")]
+    ]
     lines: list[Line] = [
+        *(written if facts.edits else []),
         [("trainer  ", "muted"), (clean(facts.trainer, 60), "")],
         [("command  ", "muted"), (clean(" ".join(facts.command), 300), "")],
         [("program  ", "muted"), (clean(facts.program or "not found", 300), "" if facts.program else "bad")],
@@ -200,6 +204,8 @@ def launch_lines(facts: Preview) -> list[Line]:
         lines.append([("the same config and code as ", "muted"), (clean(facts.last, 200), "")])
     else:
         lines.append([("since ", "muted"), (clean(facts.last, 200), "")])
+    doubt: Span = ("  (is it spelled right?)", "muted")
+    lines += [[("  a new key: ", "warn"), (clean(key, 80), ""), doubt] for key in facts.new_keys]
     for change in facts.changes:
         before, after = (clean(value_text(value), 60) for value in (change.baseline, change.candidate))
         lines.append([(f"  {clean(change.key, 60)}  ", ""), (f"{before} → {after}", "warn")])

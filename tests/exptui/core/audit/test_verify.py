@@ -8,13 +8,17 @@ import signal
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from exptui import cli
 from exptui.chronicle import CycleRecord, Phase, Writer
+from exptui.core.archive import manifest as mf
 from exptui.core.audit import session
+from exptui.core.audit.compare import blanked, compare_files
 from exptui.core.audit.report import AuditReport, Verdict, headline, lines, worst
 from exptui.core.errors import UsageError
-from exptui.core.files import read_json, sha256_bytes
+from exptui.core.files import read_json, sha256_bytes, write_atomic
 from exptui.core.runs.run import RunState
 from exptui.core.workspace import Workspace
 from support import until, workspace
@@ -40,7 +44,6 @@ def retrain(space: Workspace, script: str) -> None:
     """Change the trainer's command in the settings, as a user would."""
     path = space.root / "exptui.toml"
     path.write_text(workspace_settings(script))
-    space.__dict__.pop("settings", None)
 
 
 def workspace_settings(script: str) -> str:
@@ -258,3 +261,93 @@ def test_exit_codes_and_precedence(tmp_path: Path, capsys: pytest.CaptureFixture
     retrain(space, "date +%N > $EXPTUI_OUTPUT/model.bin")
     assert cli.main(["--workspace", str(space.root), "verify", run_id, "--json"]) == 1
     assert '"verdict": "DIVERGED"' in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("again", "same"),
+    [
+        ('{"at": 2, "n": [{"x": 1}], "f": 0.0}', True),
+        ('{"at": 2, "n": [{"x": true}], "f": 0.0}', False),
+        ('{"at": 2, "n": [{"x": 1}], "f": -0.0}', False),
+        ('{"at": 2, "n": [{"x": 1}], "f": 0.0, "e": {}}', False),
+        ('{"at": 2, "n":  [{"x": 1}], "f": 0.0}', False),
+        ('{"n": [{"x": 1}], "at": 2, "f": 0.0}', False),
+        ('{"at": 2, "at": 3, "n": [{"x": 1}], "f": 0.0}', False),
+        ("not json", False),
+    ],
+)
+def test_beside_declared_fields_every_byte_counts(tmp_path: Path, again: str, same: bool) -> None:
+    first = '{"at": 1, "n": [{"x": 1}], "f": 0.0}'
+    sides = []
+    for name, text in (("one", first), ("two", again)):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "m.json").write_text(text)
+        sides.append((tmp_path / name, mf.scan(tmp_path / name)))
+    (found,) = compare_files(sides[0], sides[1], {"m.json": ("at",)})
+    assert (found.status == "equal except declared") is same
+
+
+@given(
+    st.recursive(
+        st.none() | st.integers() | st.text(max_size=3),
+        lambda x: st.dictionaries(st.text(max_size=3), x, max_size=3),
+    )
+)
+def test_blanking_nothing_changes_nothing(value: object) -> None:
+    text = json.dumps(value, indent=1)
+    assert blanked(text, ()) == (text, {})
+
+
+def test_a_nested_declared_field_is_blanked() -> None:
+    assert blanked('{"a": {"b": [1, 2], "c": 3}}', ("a.b",)) == ('{"a": {"b": , "c": 3}}', {"a.b": "[1, 2]"})
+
+
+def test_a_child_that_writes_late_is_waited_for(tmp_path: Path) -> None:
+    late = '(sleep 0.7; echo late > "$EXPTUI_OUTPUT/late.bin") & '
+    space = workspace(tmp_path, late + SAME)
+    run_id = finished(space)
+    until(lambda: not space.show(run_id).leftovers)
+    report = verified(space, run_id)
+    assert report.verdict is Verdict.REPRODUCED
+    assert "late.bin" in {file.path for file in report.files}
+
+
+def test_code_that_changes_during_the_rerun_is_said(tmp_path: Path) -> None:
+    (tmp_path / "code.txt").write_text("1\n")
+    mark = tmp_path / "again"
+    change = f'[ -e {mark} ] && echo more >> "{tmp_path}/code.txt"; true'
+    space = workspace(tmp_path, f"{SAME}; {change}", code=["code.txt"])
+    run_id = finished(space)
+    mark.touch()
+    report = verified(space, run_id)
+    assert report.environment is not None
+    assert [change.key for change in report.environment] == ["code.while_running"]
+
+
+def test_a_verification_that_is_just_being_started_is_left_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    space = workspace(tmp_path, SAME)
+    run_id = finished(space)
+    looks: list[list[str]] = []
+
+    def looking(path: Path, data: bytes) -> None:
+        looks.append(session.recover(space.archives))
+        write_atomic(path, data)
+        looks.append(session.recover(space.archives))
+
+    monkeypatch.setattr(session, "write_atomic", looking)
+    directory = space.verify(run_id)
+    monkeypatch.undo()
+    last = list(space.follow(directory))[-1]
+    assert isinstance(last, AuditReport)
+    assert (looks, last.verdict) == ([[], []], Verdict.REPRODUCED)
+
+
+def test_a_stem_means_the_newest_archive(tmp_path: Path) -> None:
+    space = workspace(tmp_path, SAME)
+    space.archive(finished(space))
+    newest = finished(space)
+    space.archive(newest)
+    assert space.archived("a").name == f"{newest}.tar.gz"
+    assert verified(space, "a").run_id == newest

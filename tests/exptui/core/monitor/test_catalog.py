@@ -211,3 +211,17 @@ def test_sampling_keeps_the_extremes_and_the_ends(series: dict[int, float]) -> N
     assert len(kept) <= max(100, 102)
     assert {min(series), max(series)} <= kept.keys()
     assert {min(series.values()), max(series.values())} <= set(kept.values())
+
+
+def test_a_number_beyond_all_floats_blinds_nobody(tmp_path: Path) -> None:
+    space = workspace(tmp_path, METRICS)
+    run_id = finished(space)
+    huge = "9" * 400
+    (space.results / run_id / "metrics.jsonl").write_text(
+        f'{{"epoch": 1, "loss": {huge}}}\n{{"epoch": {huge}, "x": -{huge}}}\n'
+    )
+    (space.configs / "huge.toml").write_text(f"a = {'9' * 5000}\n")
+    seen = Catalog(space).snapshot()
+    assert seen.runs[0].final["loss"] == math.inf
+    assert next(row.problem for row in seen.configs if row.stem == "huge")
+    assert detail.read(space, seen.runs[0], "").series["x"][0][1] == -math.inf
