@@ -10,48 +10,26 @@ from typing import Any
 
 import msgspec
 
-from exptui.core import doctor, notes
+from exptui.core import doctor, notes, template
 from exptui.core.archive import recovery
-from exptui.core.archive.restore import Archived, CheckResult, check, list_archives, load_manifest, restore
-from exptui.core.archive.seal import Sealed, Seed, seal
+from exptui.core.archive.prepare import prepare
+from exptui.core.archive.restore import Archived, CheckResult, check, list_archives, restore
+from exptui.core.archive.seal import Sealed, seal
 from exptui.core.audit import session
 from exptui.core.audit.report import AuditReport
-from exptui.core.audit.verify import Request, recorded_trainer
+from exptui.core.audit.verify import Request, request_for_file
 from exptui.core.compare.report import Comparison, compare, markdown
 from exptui.core.configs import config as configs
 from exptui.core.configs import derive
 from exptui.core.configs.config import Config
 from exptui.core.errors import ArchiveError, ConfigError, CorruptError, RunError, UsageError
-from exptui.core.files import Cancel, Progress, pretty_json, sha256_bytes, storage_errors, write_atomic
-from exptui.core.monitor import metrics
-from exptui.core.monitor.logs import LogTail
-from exptui.core.monitor.text import clean_line
+from exptui.core.files import Cancel, Progress, storage_errors, write_atomic
 from exptui.core.notes import Notes
 from exptui.core.runs import launch, resume, run, trash
 from exptui.core.runs.preview import Preview, preview
 from exptui.core.runs.run import RunState, RunView
 from exptui.core.settings import Settings
 from exptui.core.settings import load as load_settings
-
-CARD_LINES = 50
-SETTINGS = """# Settings of this workspace; every key is optional.
-# [trainer]
-# command = ["tiny-agent-trainer", "--config", "{config}", "--output", "{output}"]
-# [queue]
-# slots = 1
-"""
-FIRST_CONFIG = """# The first experiment: copy this file, change one thing, compare.
-[engine]
-base_seed = 42
-batch_size = 32
-epochs = 2
-learning_rate = 0.001
-
-[model]
-model_type = "DeterministicMLP"
-layers = 2
-activation = "ReLU"
-"""
 
 
 class Workspace:
@@ -92,14 +70,7 @@ class Workspace:
         Raises:
             UsageError: there is one already.
         """
-        root = parent / "experiments"
-        if (root / "configs").exists():
-            raise UsageError(f"{root} is a workspace already", "See what it holds with: exptui ls configs")
-        for name in ("configs", "results", "archive"):
-            (root / name).mkdir(parents=True, exist_ok=True)
-        (root / "exptui.toml").write_text(SETTINGS)
-        (root / "configs/first.toml").write_text(FIRST_CONFIG)
-        return cls(root)
+        return cls(template.write(parent))
 
     @property
     def settings(self) -> Settings:
@@ -259,28 +230,7 @@ class Workspace:
                 f"{view.run_id} is {view.state} {view.problem}".rstrip(),
                 "To archive it all the same: --incomplete",
             )
-        data = configs.read_bytes(view.path / "config.toml")
-        settings_digest = configs.parse(Path("config.toml"), data).settings_digest
-        record = view.record
-        seed = Seed(
-            run_id=view.run_id,
-            config_sha256=sha256_bytes(data),
-            settings_digest=settings_digest,
-            recipe=msgspec.to_builtins(record.recipe) if record else None,
-            fingerprint=record.fingerprint if record else None,
-            attempts=record.attempts if record else 0,
-            incomplete=not whole,
-            observational=record.recipe.observational if record else (),
-        )
-        numbers = metrics.read(view.path)
-        card = pretty_json(
-            {
-                "config": data.decode(errors="replace"),
-                "metrics": numbers.final,
-                "series": {name: metrics.sampled(series) for name, series in numbers.series.items()},
-                "log": [clean_line(line) for line in LogTail(view.path / "trainer.log", CARD_LINES).read()],
-            }
-        )
+        seed, card = prepare(view, incomplete=not whole)
         with storage_errors("make the archive directory"):
             self.archives.mkdir(exist_ok=True)
         return seal(view.path, self.archives, seed, card, keep=keep, progress=progress, cancel=cancel)
@@ -344,7 +294,7 @@ class Workspace:
         if "/" not in name and here.is_file():
             return Request(run_id=stem, source=str(here), archived=True)
         if name.endswith(".tar.gz"):
-            return self._foreign(Path(name).absolute(), trust=trust)
+            return request_for_file(Path(name).absolute(), self.archives, trust=trust)
         try:
             view = self.show(name)
         except UsageError:
@@ -353,26 +303,6 @@ class Workspace:
         if view.state.live or view.leftovers:
             raise RunError(f"{view.run_id} is still at work", "Verify it when it has finished.")
         return Request(run_id=view.run_id, source=str(view.path), archived=False)
-
-    def _foreign(self, path: Path, *, trust: bool) -> Request:
-        """An archive from elsewhere: what it would run is shown, and run only after a yes."""
-        if not path.is_file():
-            raise UsageError(f"no file {path}", "List the archives here with: exptui ls archive")
-        run_id = path.name.removesuffix(".tar.gz")
-        if path.parent == self.archives:
-            return Request(run_id=run_id, source=str(path), archived=True)
-        if not trust:
-            try:
-                trainer = recorded_trainer(load_manifest(path).recipe)
-            except CorruptError:
-                pass  # the verification itself says so, and runs nothing
-            else:
-                extra = "".join(f" {key}={value}" for key, value in trainer.environment.set.items())
-                raise UsageError(
-                    f"{path.name} is from elsewhere; it would run:{extra} {' '.join(trainer.command)}",
-                    "If you trust that command: exptui verify FILE --yes",
-                )
-        return Request(run_id=run_id, source=str(path), archived=True, recorded=True)
 
     def follow(self, directory: Path) -> Iterator[session.State | AuditReport]:
         """How far a verification is; the last item is its report."""

@@ -264,6 +264,31 @@ def recorded_trainer(recipe: Mapping[str, Any] | None) -> TrainerSettings:
     )
 
 
+def request_for_file(path: Path, archives: Path, *, trust: bool) -> Request:
+    """An archive by its path; of one from elsewhere the command is shown, and run only after a yes.
+
+    Raises:
+        UsageError: there is no such file, or it is from elsewhere and not trusted.
+    """
+    if not path.is_file():
+        raise UsageError(f"no file {path}", "List the archives here with: exptui ls archive")
+    run_id = path.name.removesuffix(".tar.gz")
+    if path.parent == archives:
+        return Request(run_id=run_id, source=str(path), archived=True)
+    if not trust:
+        try:
+            trainer = recorded_trainer(restore.load_manifest(path).recipe)
+        except CorruptError:
+            pass  # the verification itself says so, and runs nothing
+        else:
+            extra = "".join(f" {key}={value}" for key, value in trainer.environment.set.items())
+            raise UsageError(
+                f"{path.name} is from elsewhere; it would run:{extra} {' '.join(trainer.command)}",
+                "If you trust that command: exptui verify FILE --yes",
+            )
+    return Request(run_id=run_id, source=str(path), archived=True, recorded=True)
+
+
 def _same_classes(recipe: Recipe, frozen: Mapping[str, Any] | None) -> Recipe:
     """What is compared is what was frozen when the original was launched, whatever the settings say by now."""
     classes = frozen or {}

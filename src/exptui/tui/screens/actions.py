@@ -6,31 +6,16 @@ import os
 import shlex
 import subprocess
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
 
 from exptui.core.configs import derive
 from exptui.core.files import Cancel, Progress
-from exptui.core.monitor.catalog import ArchiveRow, ConfigRow, RunRow, Snapshot
-from exptui.core.monitor.detail import Subject
+from exptui.core.monitor.catalog import ArchiveRow, RunRow
 from exptui.core.monitor.text import clean
 from exptui.core.runs.preview import Preview
 from exptui.core.runs.run import RunState
-from exptui.tui import lists, present
-from exptui.tui.screens.compare import CompareScreen
-from exptui.tui.screens.sheets import Choose, Confirm, Help, Line, Prompt, launch_lines
-from exptui.tui.widgets.detail import DetailPane
-from exptui.tui.widgets.log_view import LogView
-from exptui.tui.widgets.rows import Row, RowList
-
-if TYPE_CHECKING:
-    from textual.screen import Screen
-
-    from exptui.core.workspace import Workspace
-    from exptui.tui.bridge import Bridge
-
-    Base = Screen[None]
-else:
-    Base = object
+from exptui.tui import present
+from exptui.tui.screens.looking import Looking
+from exptui.tui.screens.sheets import Confirm, Line, Prompt, launch_lines
 
 
 def _incomplete(row: RunRow) -> bool:
@@ -38,51 +23,8 @@ def _incomplete(row: RunRow) -> bool:
     return row.view.state not in (RunState.FINISHED, RunState.EXTERNAL)
 
 
-class Actions(Base):
-    """Mixed into the main screen, whose state these names are."""
-
-    workspace: Workspace
-    bridge: Bridge
-    snapshot: Snapshot
-    subject: Subject | None
-    marks: frozenset[str]
-    query_text: str
-    sort: str
-    wanted: str
-    say: Callable[..., None]
-    select: Callable[..., None]
-    refresh_lists: Callable[[], None]
-    show_pane: Callable[[str], None]
-
-    # Who is meant
-
-    def _stem(self) -> str:
-        """The config that is meant: the one under the cursor, or that of the run or archive."""
-        match self.subject:
-            case ConfigRow() as row:
-                return row.stem
-            case RunRow() as row:
-                return row.view.stem
-            case ArchiveRow() as row:
-                return row.run_id.rpartition("_")[0]
-        return ""
-
-    def _run(self) -> RunRow | None:
-        """The run under the cursor; says so when there is none."""
-        if isinstance(self.subject, RunRow):
-            return self.subject
-        self.say("choose a run first: 2 goes to the runs", good=False)
-        return None
-
-    def _runs(self) -> list[RunRow]:
-        """The marked runs, else the one under the cursor."""
-        marked = [row for row in self.snapshot.runs if row.run_id in self.marks]
-        return marked or ([row] if (row := self._run()) else [])
-
-    def _do(self, work: Callable[[], str]) -> None:
-        """Something short that touches the disk; what it returns is said."""
-        self.bridge.ask(f"do {id(work)}", work, lambda text: self.say(text) if text else None)
-        self.bridge.refresh()
+class Actions(Looking):
+    """Runs and archives: what the keys do to them."""
 
     # Runs
 
@@ -200,59 +142,9 @@ class Actions(Base):
         """The run removed last comes back."""
         self._do(lambda: f"{self.workspace.undo_remove().name} is back")
 
-    def _confirm(
-        self, title: str, lines: list[Line], answer: tuple[str, str], then: Callable[[], Any]
-    ) -> None:
-        def answered(given: str | None) -> None:
-            if given:
-                then()
-
-        self.app.push_screen(Confirm(title, lines, [answer]), answered)
-
     def _operate(self, what: str, run_id: str, work: Callable[[Progress, Cancel], tuple[str, bool]]) -> None:
         if not self.bridge.operate(f"{what} {run_id}", f"{what} {run_id}", work):
             self.say(f"{what} {run_id} goes on already; Esc cancels it", good=False)
-
-    # Compare
-
-    def action_mark(self) -> None:
-        """Mark or unmark, and go on to the next."""
-        if row := self._run():
-            self.marks ^= {row.run_id}
-            self.refresh_lists()
-            self.query_one("#runs", RowList).action_move(1)
-
-    def action_mark_all(self) -> None:
-        """Everything the filter shows; once more: nothing."""
-        shown = frozenset(row.run_id for row in lists.chosen_runs(self.snapshot, self.query_text, self.sort))
-        self.marks = frozenset() if shown <= self.marks else self.marks | shown
-        self.refresh_lists()
-        self.select(again=True)
-
-    def action_pin(self) -> None:
-        """The baseline."""
-        if row := self._run():
-
-            def work() -> str:
-                self.workspace.pin(row.run_id)
-                pinned = self.workspace.notes.baseline
-                return f"baseline: {pinned}" if pinned else "no baseline any more"
-
-            self._do(work)
-
-    def action_compare(self) -> None:
-        """The marked runs: the pinned one first, else the oldest."""
-        ids = [row.run_id for row in reversed(self.snapshot.runs) if row.run_id in self.marks]
-        pinned = self.snapshot.baseline
-        if len(ids) < 2 and isinstance(self.subject, RunRow):
-            ids = list(dict.fromkeys([*ids, self.subject.run_id]))
-            if pinned and pinned not in ids and self.snapshot.run(pinned):
-                ids.insert(0, pinned)
-        if len(ids) < 2:
-            self.say("mark two runs first: space marks the one under the cursor", good=False)
-            return
-        ids.sort(key=lambda run_id: run_id != pinned)
-        self.app.push_screen(CompareScreen(self.workspace, ids))
 
     # Archive
 
@@ -371,154 +263,3 @@ class Actions(Base):
             [("c", "only checks the bytes")] if isinstance(row, ArchiveRow) else []
         )
         self.app.push_screen(Confirm(f"Verify {name}?", lines, answers), answered)
-
-    # Look
-
-    def _detail(self) -> DetailPane:
-        return self.query_one(DetailPane)
-
-    def action_filter(self) -> None:
-        """Filter the runs; in the log: search."""
-        view = self.query_one(LogView)
-        if self.focused is view:
-            self.app.push_screen(
-                Prompt("Search the log", "a regular expression; n and N go on", ""),
-                lambda text: view.search(text) if text else None,
-            )
-            return
-
-        def chosen(text: str | None) -> None:
-            if text is not None:
-                self.query_text = text.strip()
-                self.refresh_lists()
-
-        hint = "words, or accuracy>0.9 state:failed model.layers=8; empty shows all"
-        self.app.push_screen(Prompt("Filter the runs", hint, self.query_text), chosen)
-
-    def action_sort(self) -> None:
-        """The next order."""
-        at = lists.SORTS.index(self.sort)
-        self.sort = lists.SORTS[(at + 1) % len(lists.SORTS)]
-        self.refresh_lists()
-
-    def action_pane_1(self) -> None:
-        """To the configs."""
-        self.query_one("#configs").focus()
-
-    def action_pane_2(self) -> None:
-        """To the runs."""
-        self.query_one("#runs").focus()
-
-    def action_pane_3(self) -> None:
-        """To the archive."""
-        self.query_one("#archives").focus()
-
-    def action_pane_0(self) -> None:
-        """To the detail."""
-        self.show_pane("detail")
-        self._detail().focus_tab()
-
-    def action_tab_left(self) -> None:
-        """The tab to the left."""
-        self.show_pane("detail")
-        self._detail().turn(-1)
-
-    def action_tab_right(self) -> None:
-        """The tab to the right."""
-        self.show_pane("detail")
-        self._detail().turn(1)
-
-    def action_log(self) -> None:
-        """The log."""
-        self._detail().tab = "log"
-        self.action_pane_0()
-
-    def action_follow(self) -> None:
-        """The end of the log."""
-        self.action_log()
-        self.query_one(LogView).action_follow()
-
-    def action_zoom(self) -> None:
-        """The whole screen for the focused pane."""
-        self.toggle_class("zoomed")
-
-    def action_refresh(self) -> None:
-        """Look again."""
-        self.bridge.refresh()
-        self.select(again=True)
-
-    def action_copy(self) -> None:
-        """A menu of what can be copied."""
-        row = self.subject
-        if row is None:
-            return
-        rows: list[tuple[str, str]] = []
-        match row:
-            case ConfigRow():
-                rows = [("name", row.stem), ("path", str(row.path)), ("command", f"exptui run {row.stem}")]
-            case RunRow():
-                digest = row.view.record.config_sha256 if row.view.record else ""
-                rows = [("id", row.run_id), ("path", str(row.view.path)), ("config sha256", digest)]
-                rows.append(("command", f"exptui show {row.run_id}"))
-            case ArchiveRow():
-                rows = [
-                    ("id", row.run_id),
-                    ("path", str(row.archived.path)),
-                    ("tar sha256", row.archived.identity or ""),
-                ]
-                rows.append(("command", f"exptui verify {row.run_id}"))
-        choices = [
-            Row(text, ((f"{name:<14}", "muted"), (clean(text, 300), ""))) for name, text in rows if text
-        ]
-
-        def chosen(text: str | None) -> None:
-            if text:
-                self.app.copy_to_clipboard(clean(text))
-                self.say(f"copied, where your terminal allows it: {text}")
-
-        self.app.push_screen(Choose("Copy", choices, "Enter copies (OSC 52), Esc closes"), chosen)
-
-    def action_cancel(self) -> None:
-        """What is in the way: zoom, an operation, the marks, the filter."""
-        if self.has_class("zoomed"):
-            self.remove_class("zoomed")
-        elif self.bridge.cancel():
-            self.say("stopping…")
-        elif self.query_text or self.marks:
-            self.query_text, self.marks = "", frozenset()
-            self.refresh_lists()
-            self.select(again=True)
-        elif self.has_class("show-detail"):
-            self.query_one("#runs").focus()
-
-    # Help and leaving
-
-    def action_help(self) -> None:
-        """All keys."""
-        self.app.push_screen(Help())
-
-    def action_palette(self) -> None:
-        """All commands by name."""
-        from exptui.tui.commands import COMMANDS
-
-        rows = [
-            Row(one.name, ((f"{one.key:<7}", "accent"), (one.help, "")))
-            for one in COMMANDS
-            if one.name != "palette"
-        ]
-
-        def chosen(name: str | None) -> None:
-            if name:
-                self.call_later(self.run_action, name)
-
-        self.app.push_screen(Choose("Commands", rows, "Enter does it, Esc closes"), chosen)
-
-    def action_quit(self) -> None:
-        """Leave; runs go on."""
-        if not self.bridge.busy:
-            self.app.exit()
-            return
-        lines: list[Line] = [
-            [("Archive, check or restore is at work; it is undone when you leave now.", "warn")]
-        ]
-        self._confirm("Leave?", lines, ("y", "leaves"), self.app.exit)

@@ -8,23 +8,22 @@ import sys
 import traceback
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TextIO, TypeVar
+from typing import TextIO
 
 import msgspec
 
 from exptui import __version__
+from exptui.cli import lists
+from exptui.cli.lists import outcome, print_json
 from exptui.core.audit import report as audit
 from exptui.core.compare import report
 from exptui.core.configs.derive import parse_edits
 from exptui.core.errors import CorruptError, ExptuiError, UsageError
-from exptui.core.monitor.catalog import ArchiveRow, Catalog, RunRow, Snapshot, facts, ordered
-from exptui.core.monitor.filter import matches
 from exptui.core.monitor.logs import LogTail
 from exptui.core.monitor.text import clean, clean_line
 from exptui.core.runs.run import RunState, RunView
 from exptui.core.workspace import Workspace
 
-R = TypeVar("R", RunRow, ArchiveRow)
 OK, USAGE, FAILED, CORRUPT, UNKNOWN, INTERNAL = 0, 2, 3, 4, 5, 70
 
 
@@ -193,124 +192,23 @@ def _follow(workspace: Workspace, run_id: str, lines: int) -> RunView:
             print(clean_line(line), flush=True)
     for line in tail.rest() if lines else ():
         print(clean_line(line))
-    print(f"{clean(run_id)}  {_outcome(view)}", file=sys.stderr)
+    print(f"{clean(run_id)}  {outcome(view)}", file=sys.stderr)
     return view
+
+
+def _ls(arguments: argparse.Namespace) -> int:
+    lists.ls(_workspace(arguments), arguments)
+    return OK
+
+
+def _show(arguments: argparse.Namespace) -> int:
+    lists.show(_workspace(arguments), arguments)
+    return OK
 
 
 def _stop(arguments: argparse.Namespace) -> int:
     view = _workspace(arguments).stop(arguments.run)
-    print(f"{clean(view.run_id)}  {_outcome(view)}")
-    return OK
-
-
-def _outcome(view: RunView) -> str:
-    """State, and what is known of the end: exit code, signal, error, left-over processes."""
-    words = [str(view.state)]
-    if view.problem:
-        words.append(clean(view.problem))
-    if view.record and (end := view.record.exit):
-        words += [f"exit code {end.code}"] if end.code else []
-        words += [f"signal {end.signal}"] if end.signal else []
-        words += [clean(end.error)] if end.error else []
-    if view.leftovers:
-        words.append("left-over processes")
-    return "  ".join(words)
-
-
-def _facts(view: RunView) -> dict[str, object]:
-    return {
-        "run_id": view.run_id,
-        "path": str(view.path),
-        "state": view.state.value,
-        "problem": view.problem,
-        "leftovers": view.leftovers,
-        "record": msgspec.to_builtins(view.record),
-    }
-
-
-def _ls(arguments: argparse.Namespace) -> int:
-    workspace = _workspace(arguments)
-    seen = Catalog(workspace).snapshot()
-    for problem in seen.problems:
-        print(f"exptui: {clean(problem)}", file=sys.stderr)
-    {"configs": _ls_configs, "archive": _ls_archive, "runs": _ls_runs}[arguments.what](seen, arguments)
-    return OK
-
-
-def _chosen(rows: Sequence[R], arguments: argparse.Namespace) -> list[R]:
-    found = [row for row in rows if matches(arguments.filter, facts(row))]
-    return ordered(found, arguments.sort, reverse=arguments.reverse) if arguments.sort else found
-
-
-def _ls_configs(seen: Snapshot, arguments: argparse.Namespace) -> None:
-    if arguments.json:
-        _print_json([row.stem for row in seen.configs])
-        return
-    width = max((len(row.stem) for row in seen.configs), default=0)
-    for row in seen.configs:
-        print(f"{clean(row.stem):{width}}  {clean(row.problem) or f'{row.runs} runs'}")
-
-
-def _ls_archive(seen: Snapshot, arguments: argparse.Namespace) -> None:
-    rows = _chosen(seen.archives, arguments)
-    if arguments.json:
-        names = ("run_id", "identity", "verdict", "verified_at")
-        _print_json([{**{n: getattr(r.archived, n) for n in names}, "metrics": r.final} for r in rows])
-        return
-    for row in rows:
-        one = row.archived
-        print(f"{clean(one.run_id)}  {one.gz_size:,} bytes  {clean(one.verdict or 'not verified')}")
-    if not rows:
-        print("no archives; seal a finished run with: exptui archive RUN")
-
-
-def _ls_runs(seen: Snapshot, arguments: argparse.Namespace) -> None:
-    rows = _chosen(tuple(reversed(seen.runs)), arguments)
-    if arguments.json:
-        _print_json([{**_facts(row.view), "config": row.flat, "metrics": row.final} for row in rows])
-    elif not rows and seen.runs:
-        print("no run matches the filter")
-    elif not rows:
-        print("no runs yet; start one with: exptui run CONFIG   (exptui ls configs shows which there are)")
-    width = max((len(row.run_id) for row in rows), default=0)
-    for row in () if arguments.json else rows:
-        star = "★" if row.run_id == seen.baseline else " "
-        print(f"{star} {clean(row.run_id):{width}}  {_outcome(row.view):9}  {_numbers(row.final)}".rstrip())
-
-
-def _numbers(final: dict[str, float]) -> str:
-    """The metrics a trainer reported at the end, else the last ones of its series; six of them."""
-    plain = {name: value for name, value in final.items() if not name.startswith(("train", "validate"))}
-    return "  ".join(
-        f"{clean(name)} {report.number_text(value)}" for name, value in list((plain or final).items())[:6]
-    )
-
-
-def _show(arguments: argparse.Namespace) -> int:
-    view = _workspace(arguments).show(arguments.run)
-    if arguments.json:
-        _print_json(_facts(view))
-        return OK
-    print(f"{clean(view.run_id)}  {_outcome(view)}")
-    if record := view.record:
-        for name in (
-            "config_name",
-            "config_sha256",
-            "queued_at",
-            "started_at",
-            "ended_at",
-            "user",
-            "host",
-            "attempts",
-        ):
-            print(f"  {name:14} {clean(str(getattr(record, name)))}")
-        print(f"  {'command':14} {clean(' '.join(record.recipe.argv))}")
-        if record.code_changed:
-            print("  the code changed while it was running")
-    else:
-        print("  not started by exptui: how it ran is unknown")
-    for path in sorted(p for p in view.path.rglob("*") if p.is_file()):
-        print(f"  {path.stat().st_size:>14,} {clean(str(path.relative_to(view.path)))}")
+    print(f"{clean(view.run_id)}  {outcome(view)}")
     return OK
 
 
@@ -330,7 +228,7 @@ def _diff(arguments: argparse.Namespace) -> int:
     workspace = _workspace(arguments)
     comparison = workspace.compare(arguments.baseline, arguments.candidate)
     if arguments.json:
-        _print_json(msgspec.to_builtins(comparison, enc_hook=repr))
+        print_json(msgspec.to_builtins(comparison, enc_hook=repr))
     else:
         print(report.markdown(comparison), end="")
     if arguments.markdown:
@@ -355,7 +253,7 @@ def _check(arguments: argparse.Namespace) -> int:
     names = arguments.archives or [archived.run_id for archived in workspace.list_archives()]
     results = [workspace.check(name, read_data=arguments.read_data) for name in names]
     if arguments.json:
-        _print_json(msgspec.to_builtins(results))
+        print_json(msgspec.to_builtins(results))
         return CORRUPT if any(result.problems for result in results) else OK
     for result in results:
         print(f"{clean(result.run_id)}  {'CORRUPT' if result.problems else 'intact'}")
@@ -378,7 +276,7 @@ def _verify(arguments: argparse.Namespace) -> int:
         if not arguments.json:
             print("\n".join(clean(line) for line in audit.lines(report)))
     if arguments.json:
-        _print_json(msgspec.to_builtins(reports))
+        print_json(msgspec.to_builtins(reports))
     return audit.worst(report.verdict for report in reports).exit_code
 
 
@@ -433,7 +331,7 @@ def _rm(arguments: argparse.Namespace) -> int:
 def _doctor(arguments: argparse.Namespace) -> int:
     findings = list(_workspace(arguments).examine())
     if arguments.json:
-        _print_json(msgspec.to_builtins(findings))
+        print_json(msgspec.to_builtins(findings))
     marks = {"ok": "✔", "bad": "✗", "note": "·"}
     for found in () if arguments.json else findings:
         print(f"{marks[found.mark]} {found.what:18} {clean(found.detail)}")
@@ -453,11 +351,3 @@ def _recover(workspace: Workspace) -> None:
     """Before a command that writes: what an earlier crash left, and what became of it."""
     for message in workspace.recover():
         print(f"recovered: {clean(message)}", file=sys.stderr)
-
-
-def _print_json(value: object) -> None:
-    print(msgspec.json.format(msgspec.json.encode(value), indent=2).decode())
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -1,0 +1,135 @@
+"""What there is, as lines or as JSON: `ls` and `show`, and the words they share with other commands."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from typing import TypeVar
+
+import msgspec
+
+from exptui.core.compare import report
+from exptui.core.monitor.catalog import ArchiveRow, Catalog, RunRow, Snapshot, facts, ordered
+from exptui.core.monitor.filter import matches
+from exptui.core.monitor.text import clean
+from exptui.core.runs.run import RunView
+from exptui.core.workspace import Workspace
+
+R = TypeVar("R", RunRow, ArchiveRow)
+
+
+def outcome(view: RunView) -> str:
+    """State, and what is known of the end: exit code, signal, error, left-over processes."""
+    words = [str(view.state)]
+    if view.problem:
+        words.append(clean(view.problem))
+    if view.record and (end := view.record.exit):
+        words += [f"exit code {end.code}"] if end.code else []
+        words += [f"signal {end.signal}"] if end.signal else []
+        words += [clean(end.error)] if end.error else []
+    if view.leftovers:
+        words.append("left-over processes")
+    return "  ".join(words)
+
+
+def facts_of(view: RunView) -> dict[str, object]:
+    """A run as JSON tells it."""
+    return {
+        "run_id": view.run_id,
+        "path": str(view.path),
+        "state": view.state.value,
+        "problem": view.problem,
+        "leftovers": view.leftovers,
+        "record": msgspec.to_builtins(view.record),
+    }
+
+
+def ls(workspace: Workspace, arguments: argparse.Namespace) -> None:
+    """Print the configs, runs or archives."""
+    seen = Catalog(workspace).snapshot()
+    for problem in seen.problems:
+        print(f"exptui: {clean(problem)}", file=sys.stderr)
+    {"configs": _ls_configs, "archive": _ls_archive, "runs": _ls_runs}[arguments.what](seen, arguments)
+
+
+def _chosen(rows: Sequence[R], arguments: argparse.Namespace) -> list[R]:
+    found = [row for row in rows if matches(arguments.filter, facts(row))]
+    return ordered(found, arguments.sort, reverse=arguments.reverse) if arguments.sort else found
+
+
+def _ls_configs(seen: Snapshot, arguments: argparse.Namespace) -> None:
+    if arguments.json:
+        print_json([row.stem for row in seen.configs])
+        return
+    width = max((len(row.stem) for row in seen.configs), default=0)
+    for row in seen.configs:
+        print(f"{clean(row.stem):{width}}  {clean(row.problem) or f'{row.runs} runs'}")
+
+
+def _ls_archive(seen: Snapshot, arguments: argparse.Namespace) -> None:
+    rows = _chosen(seen.archives, arguments)
+    if arguments.json:
+        names = ("run_id", "identity", "verdict", "verified_at")
+        print_json([{**{n: getattr(r.archived, n) for n in names}, "metrics": r.final} for r in rows])
+        return
+    for row in rows:
+        one = row.archived
+        print(f"{clean(one.run_id)}  {one.gz_size:,} bytes  {clean(one.verdict or 'not verified')}")
+    if not rows:
+        print("no archives; seal a finished run with: exptui archive RUN")
+
+
+def _ls_runs(seen: Snapshot, arguments: argparse.Namespace) -> None:
+    rows = _chosen(tuple(reversed(seen.runs)), arguments)
+    if arguments.json:
+        print_json([{**facts_of(row.view), "config": row.flat, "metrics": row.final} for row in rows])
+    elif not rows and seen.runs:
+        print("no run matches the filter")
+    elif not rows:
+        print("no runs yet; start one with: exptui run CONFIG   (exptui ls configs shows which there are)")
+    width = max((len(row.run_id) for row in rows), default=0)
+    for row in () if arguments.json else rows:
+        star = "★" if row.run_id == seen.baseline else " "
+        print(f"{star} {clean(row.run_id):{width}}  {outcome(row.view):9}  {_numbers(row.final)}".rstrip())
+
+
+def _numbers(final: dict[str, float]) -> str:
+    """The metrics a trainer reported at the end, else the last ones of its series; six of them."""
+    plain = {name: value for name, value in final.items() if not name.startswith(("train", "validate"))}
+    return "  ".join(
+        f"{clean(name)} {report.number_text(value)}" for name, value in list((plain or final).items())[:6]
+    )
+
+
+def show(workspace: Workspace, arguments: argparse.Namespace) -> None:
+    """Print everything known of one run."""
+    view = workspace.show(arguments.run)
+    if arguments.json:
+        print_json(facts_of(view))
+        return
+    print(f"{clean(view.run_id)}  {outcome(view)}")
+    if record := view.record:
+        for name in (
+            "config_name",
+            "config_sha256",
+            "queued_at",
+            "started_at",
+            "ended_at",
+            "user",
+            "host",
+            "attempts",
+        ):
+            print(f"  {name:14} {clean(str(getattr(record, name)))}")
+        print(f"  {'command':14} {clean(' '.join(record.recipe.argv))}")
+        if record.code_changed:
+            print("  the code changed while it was running")
+    else:
+        print("  not started by exptui: how it ran is unknown")
+    for path in sorted(p for p in view.path.rglob("*") if p.is_file()):
+        print(f"  {path.stat().st_size:>14,} {clean(str(path.relative_to(view.path)))}")
+
+
+def print_json(value: object) -> None:
+    """Indented JSON."""
+    print(msgspec.json.format(msgspec.json.encode(value), indent=2).decode())

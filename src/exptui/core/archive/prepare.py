@@ -1,0 +1,46 @@
+"""What an archive says besides the files: its seed for the manifest, and its card."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+
+from exptui.core.archive.seal import Seed
+from exptui.core.configs import config
+from exptui.core.files import pretty_json, sha256_bytes
+from exptui.core.monitor import metrics
+from exptui.core.monitor.logs import LogTail
+from exptui.core.monitor.text import clean_line
+from exptui.core.runs.run import RunView
+
+CARD_LINES = 50
+
+
+def prepare(view: RunView, *, incomplete: bool) -> tuple[Seed, bytes]:
+    """The seed and the card of a run; an archived run lists and plots from its card, without unpacking.
+
+    Raises:
+        ConfigError: its config.toml is missing or not TOML.
+    """
+    data = config.read_bytes(view.path / "config.toml")
+    settings_digest = config.parse(Path("config.toml"), data).settings_digest
+    record = view.record
+    seed = Seed(
+        run_id=view.run_id,
+        config_sha256=sha256_bytes(data),
+        settings_digest=settings_digest,
+        recipe=msgspec.to_builtins(record.recipe) if record else None,
+        fingerprint=record.fingerprint if record else None,
+        attempts=record.attempts if record else 0,
+        incomplete=incomplete,
+        observational=record.recipe.observational if record else (),
+    )
+    numbers = metrics.read(view.path)
+    card = {
+        "config": data.decode(errors="replace"),
+        "metrics": numbers.final,
+        "series": {name: metrics.sampled(series) for name, series in numbers.series.items()},
+        "log": [clean_line(line) for line in LogTail(view.path / "trainer.log", CARD_LINES).read()],
+    }
+    return seed, pretty_json(card)
