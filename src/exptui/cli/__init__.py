@@ -8,7 +8,7 @@ import sys
 import traceback
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TextIO
+from typing import NoReturn, TextIO
 
 import msgspec
 
@@ -51,11 +51,17 @@ def main(argv: Sequence[str] | None = None) -> int:
         return INTERNAL
 
 
+class Parser(argparse.ArgumentParser):
+    """Says what is wrong with the arguments without repeating their control sequences."""
+
+    def error(self, message: str) -> NoReturn:
+        """Exit 2."""
+        super().error(clean(message, 500))
+
+
 def parser() -> argparse.ArgumentParser:
     """All commands with their help."""
-    top = argparse.ArgumentParser(
-        prog="exptui", description="Run, watch and keep machine-learning experiments."
-    )
+    top = Parser(prog="exptui", description="Run, watch and keep machine-learning experiments.")
     top.add_argument("--version", action="version", version=f"exptui {__version__}")
     top.add_argument("--workspace", metavar="DIR", help="the experiments/ folder (default: found upward)")
     top.set_defaults(command=_cockpit)
@@ -334,7 +340,7 @@ def _doctor(arguments: argparse.Namespace) -> int:
         print_json(msgspec.to_builtins(findings))
     marks = {"ok": "✔", "bad": "✗", "note": "·"}
     for found in () if arguments.json else findings:
-        print(f"{marks[found.mark]} {found.what:18} {clean(found.detail)}")
+        print(f"{marks[found.mark]} {clean(found.what):18} {clean(found.detail)}")
         if found.hint:
             print(f"  → {clean(found.hint)}")
     return FAILED if any(found.mark == "bad" for found in findings) else OK

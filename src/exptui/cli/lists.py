@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import json
+import math
 import sys
 from collections.abc import Sequence
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -47,6 +49,7 @@ def facts_of(view: RunView) -> dict[str, object]:
 
 def ls(workspace: Workspace, arguments: argparse.Namespace) -> None:
     """Print the configs, runs or archives."""
+    workspace.run_directories()  # where they cannot be read, that is the answer
     seen = Catalog(workspace).snapshot()
     for problem in seen.problems:
         print(f"exptui: {clean(problem)}", file=sys.stderr)
@@ -131,5 +134,13 @@ def show(workspace: Workspace, arguments: argparse.Namespace) -> None:
 
 
 def print_json(value: object) -> None:
-    """Indented JSON."""
-    print(msgspec.json.format(msgspec.json.encode(value), indent=2).decode())
+    """Indented JSON in ASCII: whatever a name holds, it is an escape here. NaN and the infinities are null."""
+    print(json.dumps(_plain(msgspec.to_builtins(value)), indent=2, ensure_ascii=True, allow_nan=False))
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

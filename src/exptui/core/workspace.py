@@ -153,11 +153,12 @@ class Workspace:
 
     def run_directories(self) -> list[Path]:
         """Every directory in `results/` that may be a run."""
-        try:
-            found = list(os.scandir(self.results))
-        except FileNotFoundError:
+        if not os.path.lexists(self.results):
             return []
-        return [Path(e.path) for e in found if e.is_dir() and e.name[0] != "." and e.name != "comparisons"]
+        with storage_errors("read the runs"):
+            names = sorted(os.listdir(self.results))  # noqa: PTH208  names, for the filter before any stat
+        shown = (name for name in names if name[0] != "." and name != "comparisons")
+        return [self.results / name for name in shown if os.path.isdir(self.results / name)]  # noqa: PTH112  no ELOOP
 
     def list_runs(self) -> list[RunView]:
         """Every run in `results/`, oldest first."""
@@ -169,7 +170,7 @@ class Workspace:
         Raises:
             UsageError: no such run.
         """
-        if "/" not in name and name not in ("", ".", "..") and (self.results / name).is_dir():
+        if _one_name(name) and os.path.isdir(self.results / name):  # noqa: PTH112  False where it cannot be read
             return self.view(self.results / name)
         matching = [v for v in self.list_runs() if v.stem == name.removesuffix(".toml")]
         if not matching:
@@ -247,7 +248,7 @@ class Workspace:
         """
         stem = name.removesuffix(".tar.gz")
         path = self.archives / f"{stem}.tar.gz"
-        if "/" not in name and path.is_file():
+        if _one_name(name) and os.path.isfile(path):  # noqa: PTH113  False where it cannot be read
             return path
         known = (one for one in self.list_archives() if run.stem_of(one.run_id) == stem)
         if newest := max(known, key=lambda one: one.run_id, default=None):
@@ -291,7 +292,7 @@ class Workspace:
     def _request(self, name: str, *, trust: bool) -> Request:
         stem = name.removesuffix(".tar.gz")
         here = self.archives / f"{stem}.tar.gz"
-        if "/" not in name and here.is_file():
+        if _one_name(name) and os.path.isfile(here):  # noqa: PTH113
             return Request(run_id=stem, source=str(here), archived=True)
         if name.endswith(".tar.gz"):
             return request_for_file(Path(name).absolute(), self.archives, trust=trust)
@@ -375,6 +376,11 @@ class Workspace:
             view.path,
             msgspec.structs.replace(view.record, phase=run.Phase.EXITED, ended_at=launch.now(), exit=end),
         )
+
+
+def _one_name(name: str) -> bool:
+    """Whether it can be the name of one file here, and no path out of here."""
+    return "/" not in name and "\0" not in name and name not in ("", ".", "..")
 
 
 def in_order(views: Iterable[RunView]) -> list[RunView]:

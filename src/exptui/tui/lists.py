@@ -88,4 +88,4 @@ def _archive_row(row: ArchiveRow, state: State | None, now: float) -> Row:
         share = f" {state.done / state.total:.0%}" if state.total else ""
         return Row(row.run_id, (("▶ ", "accent"), left[1]), ((f"verifying{share} ", "accent"),))
     age = present.age(present.seconds(stamp[:16]), now)
-    return Row(row.run_id, left, ((word, tone), (f"{age:>6} ", "muted")))
+    return Row(row.run_id, left, ((clean(word, 20), tone), (f"{age:>6} ", "muted")))

@@ -30,7 +30,7 @@ def title(detail: Detail) -> tuple[str, str, Span]:
         case ArchiveRow() as row:
             word = row.archived.verdict or "not verified"
             mark, tone = present.VERDICTS.get(word, ("·", "muted"))
-            return row.run_id, "archived", (f"{mark} {word}", tone)
+            return row.run_id, "archived", (f"{mark} {clean(word, 20)}", tone)
         case RunRow() as row:
             mark, tone = present.STATES[row.view.state]
             return (
@@ -91,7 +91,7 @@ def _archive(row: ArchiveRow, now: float) -> list[Line]:
         else "  V verifies it"
     )
     lines: list[Line] = [
-        [(word, tone), (when, "muted")],
+        [(clean(word, 20), tone), (when, "muted")],
         [
             (f"{present.size(one.gz_size)}   ", ""),
             ("tar sha256 ", "muted"),
@@ -120,8 +120,8 @@ def _run(row: RunRow, detail: Detail, snapshot: Snapshot, width: int, now: float
         seen = record.fingerprint or {}
         git = seen.get("git")
         commit = (
-            f"git {str(git['commit'])[:10]}{' + changes' if git['dirty'] else ''}"
-            if isinstance(git, dict)
+            f"git {str(git['commit'])[:10]}{' + changes' if git.get('dirty') else ''}"
+            if isinstance(git, dict) and git.get("commit")
             else ""
         )
         code = seen.get("code")

@@ -37,6 +37,9 @@ def changes(directories: Iterable[Path], stop: threading.Event) -> Iterator[froz
             recursive=False,
         ):
             yield frozenset(Path(path) for _, path in found)
-    except OSError:
+    except (
+        OSError,
+        RuntimeError,
+    ):  # watchfiles' own errors, of a name that is not UTF-8 for one, are RuntimeErrors
         if not stop.wait(BEAT / 1000):
             yield frozenset()
