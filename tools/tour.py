@@ -12,7 +12,7 @@ COMMANDS = (
     ("run", "exp_004_mlp", "--follow"),
     ("diff", "smoke", "exp_004_mlp"),
     ("archive", "smoke"),
-    ("verify", "exp_004_mlp"),
+    ("verify", "smoke"),
     ("check", "--read-data"),
 )
 

@@ -76,3 +76,13 @@ print(sorted({"textual", "rich", "tiny_agent_trainer"} & set(sys.modules)))
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
     assert done.stdout == "[]\n"
+
+
+def test_a_run_against_several_others(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    space = workspace(tmp_path)
+    ids = [space.run("a").name for _ in range(3)]
+    for run_id in ids:
+        list(space.wait(run_id))
+    assert cli.main(["--workspace", str(space.root), "diff", *ids, "--markdown"]) == 0
+    assert capsys.readouterr().out.count("## Metrics") == 2
+    assert len(list((space.results / "comparisons").glob("*.md"))) == 2

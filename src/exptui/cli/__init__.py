@@ -7,8 +7,9 @@ import os
 import sys
 import traceback
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
-from typing import NoReturn, TextIO
+from typing import NoReturn, Self, TextIO
 
 import msgspec
 
@@ -105,9 +106,9 @@ def parser() -> argparse.ArgumentParser:
     listing.add_argument("--reverse", action="store_true", help="the other way round")
     show = command("show", "everything known of one run")
     show.add_argument("run", metavar="RUN", help="a run id, or a config's name for its newest run")
-    diff = command("diff", "what differs between two runs: config, fingerprint, metrics")
+    diff = command("diff", "what differs between a run and others: config, fingerprint, metrics")
     diff.add_argument("baseline", metavar="RUN")
-    diff.add_argument("candidate", metavar="RUN")
+    diff.add_argument("candidates", nargs="+", metavar="RUN")
     diff.add_argument("--markdown", action="store_true", help="also write results/comparisons/<…>.md")
     archive = command(
         "archive", "seal finished runs into archive/; the directory is removed after the commit"
@@ -232,13 +233,15 @@ def _logs(arguments: argparse.Namespace) -> int:
 
 def _diff(arguments: argparse.Namespace) -> int:
     workspace = _workspace(arguments)
-    comparison = workspace.compare(arguments.baseline, arguments.candidate)
+    found = [workspace.compare(arguments.baseline, name) for name in arguments.candidates]
     if arguments.json:
-        print_json(msgspec.to_builtins(comparison, enc_hook=repr))
+        made = [msgspec.to_builtins(one, enc_hook=repr) for one in found]
+        print_json(made if len(made) > 1 else made[0])
     else:
-        print(report.markdown(comparison), end="")
+        print("\n".join(report.markdown(one) for one in found), end="")
     if arguments.markdown:
-        print(f"wrote {clean(str(workspace.write_comparison(comparison)))}", file=sys.stderr)
+        for one in found:
+            print(f"wrote {clean(str(workspace.write_comparison(one)))}", file=sys.stderr)
     return OK
 
 
@@ -246,7 +249,11 @@ def _archive(arguments: argparse.Namespace) -> int:
     workspace = _workspace(arguments)
     _recover(workspace)
     for name in arguments.runs:
-        sealed = workspace.archive(name, keep=arguments.keep, incomplete=arguments.incomplete)
+        with ProgressLine(sys.stderr) as line:
+            progress = partial(line.show, f"archiving {name}")
+            sealed = workspace.archive(
+                name, keep=arguments.keep, incomplete=arguments.incomplete, progress=progress
+            )
         how = "already archived" if sealed.already else f"{sealed.size:,} → {sealed.gz_size:,} bytes"
         print(f"{clean(sealed.run_id)}  {how}  tar sha256 {sealed.identity}")
         for path in sealed.skipped:
@@ -257,7 +264,13 @@ def _archive(arguments: argparse.Namespace) -> int:
 def _check(arguments: argparse.Namespace) -> int:
     workspace = _workspace(arguments)
     names = arguments.archives or [archived.run_id for archived in workspace.list_archives()]
-    results = [workspace.check(name, read_data=arguments.read_data) for name in names]
+    with ProgressLine(sys.stderr) as line:
+        results = [
+            workspace.check(
+                name, read_data=arguments.read_data, progress=partial(line.show, f"checking {name}")
+            )
+            for name in names
+        ]
     if arguments.json:
         print_json(msgspec.to_builtins(results))
         return CORRUPT if any(result.problems for result in results) else OK
@@ -314,6 +327,12 @@ class ProgressLine:
             self.shown = text
             print(f"\r\x1b[K{text}", end="", file=self.stream, flush=True)
 
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.clear()
+
     def clear(self) -> None:
         """Leave an empty line behind."""
         if self.shown:
@@ -349,7 +368,11 @@ def _doctor(arguments: argparse.Namespace) -> int:
 def _restore(arguments: argparse.Namespace) -> int:
     workspace = _workspace(arguments)
     _recover(workspace)
-    print(clean(str(workspace.restore(arguments.archive))))
+    with ProgressLine(sys.stderr) as line:
+        place = workspace.restore(
+            arguments.archive, progress=partial(line.show, f"restoring {arguments.archive}")
+        )
+    print(clean(str(place)))
     return OK
 
 

@@ -55,6 +55,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     trainers: tuple[TrainerSettings, ...] = ()
     queue: Queue = Queue()
     environment: EnvironmentPolicy = EnvironmentPolicy()
+    keys: dict[str, str] = {}  # the cockpit's: command → keys, as `stop = "X"`
 
     def trainer_for(self, config_name: str) -> TrainerSettings:
         """The first of `[[trainers]]` whose patterns match the config's file name, else `[trainer]`."""

@@ -14,8 +14,10 @@ from textual.app import App
 from textual.binding import BindingType
 from textual.theme import Theme
 
+from exptui.core.errors import ExptuiError
 from exptui.core.monitor.text import clean
 from exptui.core.workspace import Workspace
+from exptui.tui.commands import keymap
 from exptui.tui.screens.main import MainScreen
 
 THEME = Theme(
@@ -53,10 +55,22 @@ class Exptui(App[None]):
         """Theme, screen, signals."""
         self.register_theme(THEME)
         self.theme = THEME.name
+        self._remap()
         self.push_screen(MainScreen(self.workspace))
         self._watch_terminal()
         for message in self.messages:
             self.notify(clean(message, 300), title="recovered", severity="warning", markup=False)
+
+    def _remap(self) -> None:
+        """The user's own keys, from [keys] of the settings."""
+        try:
+            keys, unknown = keymap(self.workspace.settings.keys)
+        except ExptuiError as error:
+            self.notify(clean(f"{error.message} {error.hint}", 500), severity="error", markup=False)
+            return
+        self.set_keymap(keys)
+        for name in unknown:
+            self.notify(clean(f"exptui.toml: [keys] {name} is no command; ? shows them", 300), markup=False)
 
     def action_help_quit(self) -> None:
         """Ctrl-C, which ends nothing here."""

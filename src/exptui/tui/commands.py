@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from textual.binding import Binding
@@ -48,6 +49,7 @@ COMMANDS = (
     Command("delete", "D", "Runs", "move the run to the trash", ""),
     Command("undo", "U", "Runs", "take the last removed run back", ""),
     Command("mark", "space", "Compare", "mark or unmark the run", "mark"),
+    Command("mark_range", "v", "Compare", "mark everything from the last mark to the cursor"),
     Command("mark_all", "asterisk", "Compare", "mark every run the filter shows; again: none"),
     Command("pin", "b", "Compare", "make the run the baseline; again: none", ""),
     Command("compare", "d", "Compare", "compare the marked runs, the baseline first", "diff"),
@@ -73,6 +75,12 @@ COMMANDS = (
     Command("palette", "colon,ctrl+p", "Help", "all commands by name", ""),
     Command("quit", "q", "Help", "leave exptui; runs go on without it", "quit"),
 )
+
+
+def keymap(keys: Mapping[str, str]) -> tuple[dict[str, str], list[str]]:
+    """The settings' keys by the ids of the bindings, and what in them is no command."""
+    names = {command.name for command in COMMANDS}
+    return {f"exptui.{n}": keys[n] for n in keys if n in names}, [n for n in keys if n not in names]
 
 
 def bindings() -> list[Binding]:

@@ -238,3 +238,26 @@ async def test_an_operation_that_fails_is_said_and_the_app_goes_on(tmp_path: Pat
         await until(pilot, lambda: any("symbolic link" in str(note.message) for note in app._notifications))
         assert (space.results / run_id).exists()
         assert not screen.bridge.busy
+
+
+async def test_range_mark_file_viewer_and_remapped_keys(tmp_path: Path) -> None:
+    space = workspace(tmp_path, METRICS)
+    (space.root / "exptui.toml").open("a").write('[keys]\nmark_all = "M"\nnonsense = "N"\n')
+    ids = {finished(space) for _ in range(3)}
+    app = Exptui(space)
+    async with app.run_test(size=(120, 40), notifications=True) as pilot:
+        screen = await opened(pilot, app)
+        assert any("nonsense is no command" in str(note.message) for note in app._notifications)
+        await pilot.press("2", "g", "space", "G", "v")
+        assert screen.marks == ids
+        await pilot.press("M")
+        assert screen.marks == frozenset()
+        await pilot.press("0")
+        screen.query_one(DetailPane).tab = "files"
+        await pilot.press("0")
+        files = screen.query_one("#file-list", RowList)
+        await until(pilot, lambda: files.rows and screen.focused is files)
+        files.select("metrics.json")
+        await pilot.press("enter")
+        await until(pilot, lambda: isinstance(app.screen, Choose))
+        assert "accuracy" in text(app.screen.query_one("#choices", RowList))

@@ -31,6 +31,7 @@ TOTALS = (
     "iterations",
     "max_iters",
 )
+METRIC_FILES = ("metrics.jsonl", "metrics.json", "chronicle.cmeta", "chronicle.cmeta.open")
 FREE_STEP = 100_000_000  # bytes: a smaller change is none
 
 T = TypeVar("T")
@@ -157,7 +158,7 @@ class Catalog:
         return RunRow(view, flat, numbers.final, step, steps, _written(view.files / "trainer.log"))
 
     def _metrics(self, directory: Path) -> Metrics:
-        stamps = tuple(_stamp(directory / name) for name in ("metrics.jsonl", "metrics.json"))
+        stamps = tuple(_stamp(directory / name) for name in METRIC_FILES)
         return self._remember(("metrics", directory), stamps, lambda: metrics.read(directory))
 
     def _config(self, path: Path, runs: int) -> ConfigRow:

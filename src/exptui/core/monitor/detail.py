@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, TypeVar
 from exptui.core.archive import manifest as mf
 from exptui.core.audit.report import AuditReport
 from exptui.core.errors import ExptuiError
+from exptui.core.files import sha256_file
 from exptui.core.monitor import metrics
 from exptui.core.monitor.catalog import ArchiveRow, ConfigRow, RunRow
 from exptui.core.monitor.logs import LogTail
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 LOG_LINES = 200
 MAX_FILES = 2000
 CONFIG_BYTES = 1 << 18
+PEEK_BYTES = 1 << 18
 
 T = TypeVar("T")
 Points = tuple[tuple[float, float], ...]
@@ -62,6 +64,21 @@ def read(space: Workspace, subject: Subject, baseline: str) -> Detail:
             return _archive(space, subject, problems)
         case RunRow():
             return _run(space, subject, baseline, problems)
+
+
+def peek(path: Path) -> tuple[str, tuple[str, ...]]:
+    """The SHA-256 of a file, and its beginning as lines; of a binary one only that it is.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    digest, size = sha256_file(path)
+    with path.open("rb") as file:
+        data = file.read(PEEK_BYTES)
+    if b"\0" in data:
+        return digest, (f"binary, {size:,} bytes",)
+    lines = data.decode(errors="replace").splitlines()
+    return digest, (*lines, *([f"… {size - len(data):,} bytes more"] if size > len(data) else []))
 
 
 def series(view: RunView) -> dict[str, Points]:

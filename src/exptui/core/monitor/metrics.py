@@ -9,6 +9,8 @@ from typing import Any
 
 import msgspec
 
+from exptui import chronicle
+
 SAMPLES = 400
 STEPS = ("step", "epoch", "cycle", "iteration", "global_step")
 
@@ -25,7 +27,7 @@ class Metrics:
 def read(directory: Path) -> Metrics:
     """Read both files, whichever are there. A line or file that cannot be read is named, the rest is given.
 
-    Where metrics.json is missing, the last value of each series is the final one. The last row of a step counts.
+    Where metrics.jsonl is missing, the chronicle gives the series; where metrics.json is missing, the last value of each series is the final one. The last row of a step counts.
     """
     series: dict[str, dict[int, float]] = {}
     problems: list[str] = []
@@ -35,6 +37,8 @@ def read(directory: Path) -> Metrics:
             _add(series, row, number)
         elif line.endswith(b"\n"):  # a last line without its newline is still being written
             problems.append(f"metrics.jsonl line {number} is not a JSON object")
+    if not series:
+        series = _of_chronicle(directory, problems)
     final = {name: values[max(values)] for name, values in series.items()}
     if data := _bytes(directory / "metrics.json", problems):
         report = _decode(data)
@@ -45,6 +49,23 @@ def read(directory: Path) -> Metrics:
                 name: value for name, value in _numbers(report).items() if name not in (*STEPS, "epochs")
             }
     return Metrics(series, final, tuple(problems))
+
+
+def _of_chronicle(directory: Path, problems: list[str]) -> dict[str, dict[int, float]]:
+    """The series of a trainer that writes a chronicle and no metrics.jsonl: phase and metric, by cycle."""
+    try:
+        found = chronicle.read_for(directory)
+    except OSError as error:
+        problems.append(f"chronicle: {error.strerror}")
+        return {}
+    series: dict[str, dict[int, float]] = {}
+    for record in found.records if found else ():
+        names = ("loss", *found.metric_names) if found else ()
+        for name, value in zip(names, (record.loss, *record.metrics), strict=True):
+            series.setdefault(f"{record.phase.name.lower()}_{name}", {})[record.cycle] = value
+    if found and found.status is chronicle.Status.CORRUPT:
+        problems.append(f"chronicle: {found.problem}")
+    return series
 
 
 def _bytes(path: Path, problems: list[str]) -> bytes:

@@ -34,6 +34,7 @@ class Looking(Base):
     snapshot: Snapshot
     subject: Subject | None
     marks: frozenset[str]
+    last_mark: str
     query_text: str
     sort: str
     wanted: str
@@ -87,8 +88,20 @@ class Looking(Base):
         """Mark or unmark, and go on to the next."""
         if row := self._run():
             self.marks ^= {row.run_id}
+            self.last_mark = row.run_id
             self.refresh_lists()
             self.query_one("#runs", RowList).action_move(1)
+
+    def action_mark_range(self) -> None:
+        """From the last mark to the cursor."""
+        keys = [row.key for row in self.query_one("#runs", RowList).rows]
+        if (row := self._run()) and self.last_mark in keys and row.run_id in keys:
+            ends = sorted((keys.index(self.last_mark), keys.index(row.run_id)))
+            self.marks |= frozenset(keys[ends[0] : ends[1] + 1])
+            self.refresh_lists()
+            self.select(again=True)
+        elif row:
+            self.say("mark one end first: space", good=False)
 
     def action_mark_all(self) -> None:
         """Everything the filter shows; once more: nothing."""

@@ -25,9 +25,10 @@ from exptui.tui.log_reader import LogReader
 from exptui.tui.messages import Answered, Failed, OperationEnded, OperationMoved, SnapshotTaken
 from exptui.tui.present import Span
 from exptui.tui.screens.actions import Actions
+from exptui.tui.screens.sheets import Choose
 from exptui.tui.widgets.detail import DetailPane
 from exptui.tui.widgets.log_view import LogView, LogWindow
-from exptui.tui.widgets.rows import RowList
+from exptui.tui.widgets.rows import Row, RowList
 from exptui.tui.widgets.text import Lines
 
 PANES = ("configs", "runs", "archives")
@@ -54,6 +55,7 @@ class MainScreen(Actions, Screen[None]):
         self.subject: Subject | None = None
         self.overlays: dict[str, dict[str, Points]] = {}
         self.marks: frozenset[str] = frozenset()
+        self.last_mark = ""
         self.query_text = ""
         self.sort = lists.SORTS[0]
         self.activity: dict[str, tuple[str, int, int]] = {}
@@ -245,6 +247,15 @@ class MainScreen(Actions, Screen[None]):
         """Enter on a list opens the detail."""
         if event.rows.id in PANES:
             self.action_pane_0()
+        elif event.rows.id == "file-list" and isinstance(self.subject, RunRow):
+            path = self.subject.view.files / event.key
+            self.bridge.ask("file", lambda: details.peek(path), partial(self._show_file, event.key))
+
+    def _show_file(self, name: str, found: tuple[str, tuple[str, ...]]) -> None:
+        """The beginning of a file, and its digest."""
+        digest, lines = found
+        rows = [Row(str(at), ((clean(line, 1000), ""),)) for at, line in enumerate(lines)]
+        self.app.push_screen(Choose(name, rows, f"sha256 {digest}   Esc closes"))
 
     def select(self, *, again: bool = False) -> None:
         """Ask for the detail of what the cursor is on, if that is another subject or a changed one."""

@@ -10,7 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exptui.core.monitor import detail, watch
+from exptui.chronicle import CycleRecord, Phase, Writer
+from exptui.core.files import sha256_file
+from exptui.core.monitor import detail, metrics, watch
 from exptui.core.monitor.catalog import ArchiveRow, Catalog, ConfigRow, RunRow, ordered, varying
 from exptui.core.monitor.filter import matches
 from exptui.core.monitor.metrics import sampled
@@ -225,3 +227,26 @@ def test_a_number_beyond_all_floats_blinds_nobody(tmp_path: Path) -> None:
     assert seen.runs[0].final["loss"] == math.inf
     assert next(row.problem for row in seen.configs if row.stem == "huge")
     assert detail.read(space, seen.runs[0], "").series["x"][0][1] == -math.inf
+
+
+def test_a_trainer_that_writes_only_a_chronicle_has_curves(tmp_path: Path) -> None:
+    writer = Writer.create(tmp_path, "0" * 64, ("accuracy",))
+    for cycle, phase in enumerate((Phase.TRAIN, Phase.VALIDATE)):
+        writer.append(CycleRecord(cycle=cycle, phase=phase, loss=0.5 + cycle, metrics=(0.9,), seed_state=1))
+    writer.close()
+    found = metrics.read(tmp_path)
+    assert found.series == {
+        "train_loss": {0: 0.5},
+        "train_accuracy": {0: 0.9},
+        "validate_loss": {1: 1.5},
+        "validate_accuracy": {1: 0.9},
+    }
+    assert found.final["validate_loss"] == 1.5
+
+
+def test_a_peek_gives_the_digest_and_the_beginning(tmp_path: Path) -> None:
+    (tmp_path / "text").write_bytes(b"a\n" * 200_000)
+    (tmp_path / "binary").write_bytes(b"\0\1")
+    digest, lines = detail.peek(tmp_path / "text")
+    assert (digest, lines[0], lines[-1]) == (sha256_file(tmp_path / "text")[0], "a", "… 137,856 bytes more")
+    assert detail.peek(tmp_path / "binary")[1] == ("binary, 2 bytes",)
