@@ -315,7 +315,7 @@ class MainScreen(Actions, Screen[None]):
             if name in self.marks and name != own
         ]
         if detail.baseline and self.snapshot.baseline not in self.marks:
-            found.append(("★ baseline", detail.baseline))
+            found.append(("base", detail.baseline))
         return found
 
     def _ask_overlay(self, run_id: str) -> None:
