@@ -26,13 +26,14 @@ from exptui.core.runs.run import RunState, RunView
 from exptui.core.workspace import Workspace
 
 OK, USAGE, FAILED, CORRUPT, UNKNOWN, INTERNAL = 0, 2, 3, 4, 5, 70
+PIPE = 141  # what a shell says of a program that SIGPIPE ended: never a pass
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code (contract §7). Never raises for an expected failure."""
     arguments = parser().parse_args(argv)
     try:
-        return int(arguments.command(arguments) or OK)
+        return _flushed(int(arguments.command(arguments) or OK))
     except ExptuiError as error:
         print(f"exptui: {clean(error.message)}", file=sys.stderr)
         if error.hint:
@@ -44,12 +45,23 @@ def main(argv: Sequence[str] | None = None) -> int:
         print("\nexptui: interrupted; runs go on (exptui ls).", file=sys.stderr)
         return UNKNOWN
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return OK
+        _nobody_reads()
+        return PIPE
     except Exception:  # noqa: BLE001  the boundary: an internal error is 70, never a verdict
         print("exptui: internal error, please report:", file=sys.stderr)
         print("\n".join(clean(line) for line in traceback.format_exc().splitlines()), file=sys.stderr)
         return INTERNAL
+
+
+def _flushed(code: int) -> int:
+    """The code, once everything printed has been taken: a reader that is gone is noticed here."""
+    sys.stdout.flush()
+    return code
+
+
+def _nobody_reads() -> None:
+    """Nothing more is written to stdout, so that the interpreter's last flush does not fail."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 class Parser(argparse.ArgumentParser):
@@ -292,10 +304,14 @@ def _verify(arguments: argparse.Namespace) -> int:
     for name in arguments.what:
         report = _follow_audit(workspace, workspace.verify(name, trust=arguments.yes))
         reports.append(report)
-        if not arguments.json:
+    try:
+        if arguments.json:
+            print_json(msgspec.to_builtins(reports))
+        for report in () if arguments.json else reports:
             print("\n".join(clean(line) for line in audit.lines(report)))
-    if arguments.json:
-        print_json(msgspec.to_builtins(reports))
+        sys.stdout.flush()
+    except BrokenPipeError:  # `| head` takes what it wants; the verdict is the exit code all the same
+        _nobody_reads()
     return audit.worst(report.verdict for report in reports).exit_code
 
 

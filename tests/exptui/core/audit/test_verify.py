@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -351,3 +353,19 @@ def test_a_stem_means_the_newest_archive(tmp_path: Path) -> None:
     space.archive(newest)
     assert space.archived("a").name == f"{newest}.tar.gz"
     assert verified(space, "a").run_id == newest
+
+
+def test_the_verdict_is_the_exit_code_also_where_nobody_reads_it(tmp_path: Path) -> None:
+    space = workspace(tmp_path, SAME)
+    path = space.archive(finished(space)).path
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(data)
+    for words, code in ((["verify", "a"], 4), (["check", "--read-data"], 141)):
+        read, write = os.pipe()
+        os.close(read)
+        done = subprocess.run(
+            [sys.executable, "-m", "exptui", *words], cwd=tmp_path, stdout=write, stderr=subprocess.PIPE
+        )
+        os.close(write)
+        assert (done.returncode, b"Traceback" in done.stderr) == (code, False)
