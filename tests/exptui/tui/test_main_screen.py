@@ -211,6 +211,7 @@ async def test_narrow_shows_one_pane_at_a_time(tmp_path: Path) -> None:
     app = Exptui(space)
     async with app.run_test(size=(80, 24), notifications=True) as pilot:
         screen = await opened(pilot, app)
+        await until(pilot, lambda: screen.query_one("#runs").region and screen.query_one("#runs").has_focus)
         for key, shown in (("1", "configs"), ("2", "runs"), ("3", "archives"), ("0", "detail")):
             await pilot.press(key)
             await pilot.pause()

@@ -39,6 +39,7 @@ class MainScreen(Actions, Screen[None]):
     """State lives here and flows down; threads post facts up through the bridge."""
 
     CSS_PATH = "main.tcss"
+    AUTO_FOCUS = ""  # the first look decides
     BINDINGS: ClassVar[list[BindingType]] = [*bindings()]
     HORIZONTAL_BREAKPOINTS = [  # noqa: RUF012  an instance variable there
         (0, "-narrow"),
@@ -98,7 +99,9 @@ class MainScreen(Actions, Screen[None]):
         self.refresh_lists()
         if not self.begun:
             self.begun = True
-            self.query_one("#runs" if self.snapshot.runs else "#configs").focus()
+            first = "runs" if self.snapshot.runs else "configs"
+            self.show_pane(first)
+            self.query_one(f"#{first}").focus()
         self.select()
 
     @on(Answered)
