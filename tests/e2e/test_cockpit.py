@@ -141,8 +141,8 @@ def test_from_the_first_run_to_the_verdict(terminal: Terminal, tmp_path: Path) -
 
     finish(space, "b")
     terminal.open()
-    terminal.keys("2")
     terminal.shows("2 Runs 2")
+    terminal.keys("2")
     terminal.shows("✔ a")
     terminal.keys("*")
     terminal.shows("2 marked")
