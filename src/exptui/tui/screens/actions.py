@@ -48,7 +48,7 @@ class Actions(Looking):
     def _started(self, run_id: str) -> None:
         """Go to the new run; the next snapshot has it."""
         self.wanted = run_id
-        self.query_one("#runs").focus()
+        self.go("runs")
         self.bridge.refresh()
 
     def action_run_edited(self) -> None:

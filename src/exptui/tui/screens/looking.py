@@ -42,6 +42,7 @@ class Looking(Base):
     select: Callable[..., None]
     refresh_lists: Callable[[], None]
     show_pane: Callable[[str], None]
+    go: Callable[[str], None]
 
     # Who is meant
 
@@ -166,15 +167,15 @@ class Looking(Base):
 
     def action_pane_1(self) -> None:
         """To the configs."""
-        self.query_one("#configs").focus()
+        self.go("configs")
 
     def action_pane_2(self) -> None:
         """To the runs."""
-        self.query_one("#runs").focus()
+        self.go("runs")
 
     def action_pane_3(self) -> None:
         """To the archive."""
-        self.query_one("#archives").focus()
+        self.go("archives")
 
     def action_pane_0(self) -> None:
         """To the detail."""
@@ -252,7 +253,7 @@ class Looking(Base):
             self.refresh_lists()
             self.select(again=True)
         elif self.has_class("show-detail"):
-            self.query_one("#runs").focus()
+            self.go("runs")
 
     # Help and leaving
 

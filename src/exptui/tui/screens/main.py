@@ -78,8 +78,6 @@ class MainScreen(Actions, Screen[None]):
 
     def on_mount(self) -> None:
         """Begin to watch."""
-        self.query_one("#runs").focus()
-        self.add_class("show-runs")
         self._keys()
         self.bridge.start()
 
@@ -99,9 +97,7 @@ class MainScreen(Actions, Screen[None]):
         self.refresh_lists()
         if not self.begun:
             self.begun = True
-            first = "runs" if self.snapshot.runs else "configs"
-            self.show_pane(first)
-            self.query_one(f"#{first}").focus()
+            self.go("runs" if self.snapshot.runs else "configs")
         self.select()
 
     @on(Answered)
@@ -240,6 +236,11 @@ class MainScreen(Actions, Screen[None]):
         if widget.id in PANES:
             self.show_pane(widget.id)
             self.select()
+
+    def go(self, name: str) -> None:
+        """To a list, at once: a key typed right behind is already for it."""
+        self.show_pane(name)
+        self.set_focus(self.query_one(f"#{name}"))
 
     def show_pane(self, name: str) -> None:
         """On a narrow screen only one pane is shown."""

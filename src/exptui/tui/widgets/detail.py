@@ -130,7 +130,8 @@ class DetailPane(Vertical):
     def focus_tab(self) -> None:
         """Give the focus to what can be moved in on this tab."""
         inner = {"log": "#log-view", "metrics": "#charts", "config": "#config-text", "files": "#file-list"}
-        self.query_one(inner.get(self.tab, "#audit-text" if self.tab == "audit" else "#tabs Tabs")).focus()
+        name = inner.get(self.tab, "#audit-text" if self.tab == "audit" else "#tabs Tabs")
+        self.screen.set_focus(self.query_one(name))
 
     def show(
         self,
