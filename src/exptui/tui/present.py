@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
@@ -37,13 +37,6 @@ VERDICTS: dict[str, tuple[str, Tone]] = {
     "AGREES": ("≈", "warn"),
 }
 PREFIXES = tuple(f"{phase}{joint}" for phase in ("final", *HELD_OUT, "train") for joint in "_/.")
-SHORT = {
-    "learning_rate": "lr",
-    "batch_size": "batch",
-    "base_seed": "seed",
-    "model_type": "model",
-    "activation": "act",
-}
 
 
 def number(value: float | None) -> str:
@@ -122,22 +115,11 @@ def outcome(row: RunRow) -> str:
     return "  ".join(words)
 
 
-def short_key(key: str) -> str:
-    """The last part of a dotted key, in the field's usual abbreviation."""
-    last = key.rpartition(".")[2]
-    return SHORT.get(last, last)
-
-
 def short_value(value: Any) -> str:
     """A config value in a list: `.001`, `8`, `ReLU`."""
     if isinstance(value, float):
         return f"{value:g}"
     return "–" if value is None else str(value)
-
-
-def differs(flat: dict[str, Any], keys: Iterable[str]) -> str:
-    """The keys that vary among the runs shown: `lr=0.01 layers=8`."""
-    return clean(" ".join(f"{short_key(key)}={short_value(flat.get(key))}" for key in keys), 120)
 
 
 def base_name(name: str) -> str:
@@ -184,12 +166,6 @@ def state_of(row: RunRow) -> Span:
     return STATES[row.view.state]
 
 
-def run_title(row: RunRow, keys: Sequence[str], *, alone: bool) -> str:
-    """What a run is called in the list: what differs, else its name; the date tells equals apart."""
-    text = differs(row.flat, keys) if keys and row.flat else ""
-    return text if text and not alone else clean(row.view.stem, 120)
-
-
 def config_summary(row: ConfigRow) -> str:
     """How many runs a config has."""
     return plural(row.runs, "run") if row.runs else ""
@@ -212,3 +188,8 @@ def tidy(path: Path) -> str:
         return f"~/{path.relative_to(Path.home())}"
     except (ValueError, RuntimeError):
         return str(path)
+
+
+def clean_lines(text: str) -> str:
+    """Several lines made harmless."""
+    return "\n".join(clean(line, 500) for line in text.split("\n"))

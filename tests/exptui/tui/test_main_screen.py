@@ -16,6 +16,7 @@ from exptui.tui.screens.compare import CompareScreen
 from exptui.tui.screens.main import MainScreen
 from exptui.tui.screens.sheets import Choose, Confirm, Help, Prompt
 from exptui.tui.widgets.detail import DetailPane
+from exptui.tui.widgets.log_view import LogView
 from exptui.tui.widgets.rows import RowList
 from support import workspace
 
@@ -262,3 +263,17 @@ async def test_range_mark_file_viewer_and_remapped_keys(tmp_path: Path) -> None:
         await pilot.press("enter")
         await until(pilot, lambda: isinstance(app.screen, Choose))
         assert "accuracy" in text(app.screen.query_one("#choices", RowList))
+
+
+async def test_the_log_can_be_filtered(tmp_path: Path) -> None:
+    space = workspace(tmp_path, "for i in 1 2 3 12; do echo line $i; done; echo 1 > $EXPTUI_OUTPUT/out")
+    finished(space)
+    app = Exptui(space)
+    async with app.run_test(size=(120, 40), notifications=True) as pilot:
+        screen = await opened(pilot, app)
+        await pilot.press("2", "ampersand")
+        await until(pilot, lambda: isinstance(app.screen, Prompt))
+        await pilot.press("1", "enter")
+        view = screen.query_one(LogView)
+        await until(pilot, lambda: view.status.startswith("filter: 1"))
+        await until(pilot, lambda: view.virtual_size.height == 2)

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import shutil
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -50,16 +47,7 @@ def start(request: Request, archives: Path, places: launch.Places, root: Path) -
             # The state first: whoever finds a request without a living state takes it for a killed one.
             write_state(directory, State(phase="starting", lock=lock.identity()))
             write_atomic(directory / REQUEST, pretty_json(request))
-            subprocess.Popen(
-                [sys.executable, "-P", "-m", "exptui.core.audit.worker", str(directory), str(root)],
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL,
-                cwd="/",
-                pass_fds=[lock.fd],
-                start_new_session=True,
-                env={**os.environ, "EXPTUI_LOCK_FD": str(lock.fd)},
-            )
+            launch.detach("exptui.core.audit.worker", (directory, root), lock)
     return directory
 
 

@@ -230,12 +230,6 @@ def _card_numbers(card: dict[str, Any]) -> dict[str, float]:
     }
 
 
-def varying(rows: list[dict[str, Any]]) -> list[str]:
-    """The config keys in which these configs differ, in the order of the files."""
-    keys = dict.fromkeys(key for flat in rows for key in flat)
-    return [key for key in keys if len({repr(flat.get(key)) for flat in rows}) > 1]
-
-
 def facts(row: RunRow | ArchiveRow) -> dict[str, Any]:
     """What a filter or an order can ask of a row: config keys, metrics, `state`, `id`."""
     state = row.view.state.value if isinstance(row, RunRow) else (row.archived.verdict or "not verified")

@@ -9,6 +9,7 @@ import shutil
 import socket
 import subprocess
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -183,19 +184,18 @@ def start_supervisor(directory: Path, record: RunRecord, places: Places, ticket:
             ),
         )
         fsync_dir(directory.parent)
-        subprocess.Popen(
-            [
-                sys.executable,
-                "-P",
-                "-m",
-                "exptui.core.runs.supervisor",
-                *map(str, (directory, places.project, places.results)),
-            ],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            cwd="/",
-            pass_fds=[lock.fd],
-            start_new_session=True,
-            env={**os.environ, "EXPTUI_LOCK_FD": str(lock.fd)},
-        )
+        detach("exptui.core.runs.supervisor", (directory, places.project, places.results), lock)
+
+
+def detach(module: str, paths: Sequence[Path], lock: Lock) -> None:
+    """Start a module of ours as a process of its own session, which inherits the lock and outlives the caller."""
+    subprocess.Popen(
+        [sys.executable, "-P", "-m", module, *map(str, paths)],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        cwd="/",
+        pass_fds=[lock.fd],
+        start_new_session=True,
+        env={**os.environ, "EXPTUI_LOCK_FD": str(lock.fd)},
+    )

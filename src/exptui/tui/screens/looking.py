@@ -159,6 +159,15 @@ class Looking(Base):
         hint = "words, or accuracy>0.9 state:failed model.layers=8; empty shows all"
         self.app.push_screen(Prompt("Filter the runs", hint, self.query_text), chosen)
 
+    def action_filter_log(self) -> None:
+        """Only the lines of the log that match."""
+        self.action_log()
+        view = self.query_one(LogView)
+        self.app.push_screen(
+            Prompt("Filter the log", "a regular expression; empty shows all lines"),
+            lambda text: None if text is None else view.filter(text),
+        )
+
     def action_sort(self) -> None:
         """The next order."""
         at = lists.SORTS.index(self.sort)

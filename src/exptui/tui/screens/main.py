@@ -131,7 +131,9 @@ class MainScreen(Actions, Screen[None]):
 
     def say(self, text: str, *, good: bool = True) -> None:
         """A toast; its text is never markup."""
-        self.notify(clean_lines(text), severity="information" if good else "error", markup=False, timeout=6)
+        self.notify(
+            present.clean_lines(text), severity="information" if good else "error", markup=False, timeout=6
+        )
 
     def _announce(self, before: Snapshot) -> None:
         """A toast and a bell for every run that ended and every verification that did since the last look."""
@@ -339,8 +341,6 @@ class MainScreen(Actions, Screen[None]):
         flat = detail.subject.flat
         return {k: pinned.flat.get(k) for k in flat if not same(flat.get(k), pinned.flat.get(k))}
 
-    # The log
-
     def _ask_log(self, row: RunRow, *, moved: bool) -> None:
         places = (row.view.files / "trainer.log", row.view.path / "trainer.log")
         view = self.query_one(LogView)
@@ -397,8 +397,3 @@ class MainScreen(Actions, Screen[None]):
         if found is None:
             return f"{name}: interrupted, UNKNOWN", False
         return f"{found.run_id}\n{report.headline(found)}", found.verdict is report.Verdict.REPRODUCED
-
-
-def clean_lines(text: str) -> str:
-    """Several lines made harmless."""
-    return "\n".join(clean(line, 500) for line in text.split("\n"))

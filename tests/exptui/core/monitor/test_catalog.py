@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from exptui.chronicle import CycleRecord, Phase, Writer
 from exptui.core.files import sha256_file
 from exptui.core.monitor import detail, metrics, watch
-from exptui.core.monitor.catalog import ArchiveRow, Catalog, ConfigRow, RunRow, ordered, varying
+from exptui.core.monitor.catalog import ArchiveRow, Catalog, ConfigRow, RunRow, ordered
 from exptui.core.monitor.filter import matches
 from exptui.core.monitor.metrics import sampled
 from exptui.core.runs.run import RunState, RunView
@@ -201,10 +201,6 @@ def test_order_puts_the_best_first_and_nan_last(tmp_path: Path) -> None:
     assert names("loss", reverse=True) == ["z", "x", "y"]
     assert names("id", reverse=True) == ["z", "y", "x"]
     assert names("nothing") == ["x", "y", "z"]
-
-
-def test_varying_keys() -> None:
-    assert varying([{"a": 1, "b": 2}, {"a": 1, "b": 3}, {"a": 1, "b": 2, "c": 0}]) == ["b", "c"]
 
 
 @given(st.dictionaries(st.integers(0, 10**6), st.floats(allow_nan=False), min_size=1, max_size=2000))
