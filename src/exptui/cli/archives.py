@@ -1,0 +1,111 @@
+"""Archives and verdicts: `archive`, `check`, `verify` and `restore`."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from functools import partial
+from pathlib import Path
+
+import msgspec
+
+from exptui.cli.exits import CORRUPT, OK, nobody_reads
+from exptui.cli.lists import print_json
+from exptui.cli.progress import ProgressLine
+from exptui.core.audit import report as audit
+from exptui.core.monitor.text import clean
+from exptui.core.workspace import Workspace
+
+
+def archive(arguments: argparse.Namespace) -> int:
+    """Seal runs."""
+    workspace = Workspace.find(arguments.workspace)
+    recover(workspace)
+    for name in arguments.runs:
+        with ProgressLine(sys.stderr) as line:
+            progress = partial(line.show, f"archiving {name}")
+            sealed = workspace.archive(
+                name, keep=arguments.keep, incomplete=arguments.incomplete, progress=progress
+            )
+        how = "already archived" if sealed.already else f"{sealed.size:,} → {sealed.gz_size:,} bytes"
+        print(f"{clean(sealed.run_id)}  {how}  tar sha256 {sealed.identity}")
+        for path in sealed.skipped:
+            print(f"  not archived: the empty directory {clean(path)}", file=sys.stderr)
+    return OK
+
+
+def check(arguments: argparse.Namespace) -> int:
+    """Are the bytes of archives intact."""
+    workspace = Workspace.find(arguments.workspace)
+    names = arguments.archives or [archived.run_id for archived in workspace.list_archives()]
+    with ProgressLine(sys.stderr) as line:
+        results = [
+            workspace.check(
+                name, read_data=arguments.read_data, progress=partial(line.show, f"checking {name}")
+            )
+            for name in names
+        ]
+    if arguments.json:
+        print_json(msgspec.to_builtins(results))
+        return CORRUPT if any(result.problems for result in results) else OK
+    for result in results:
+        print(f"{clean(result.run_id)}  {'CORRUPT' if result.problems else 'intact'}")
+        for problem in result.problems:
+            print(f"  {clean(problem)}")
+    if not results:
+        print("no archives yet; seal a finished run with: exptui archive RUN")
+    elif not arguments.read_data:
+        print("names, sizes and sidecars only; hash every byte with: --read-data", file=sys.stderr)
+    return CORRUPT if any(result.problems for result in results) else OK
+
+
+def verify(arguments: argparse.Namespace) -> int:
+    """Run again and compare; the exit code is the worst verdict's."""
+    workspace = Workspace.find(arguments.workspace)
+    recover(workspace)
+    reports = []
+    for name in arguments.what:
+        report = _follow_audit(workspace, workspace.verify(name, trust=arguments.yes))
+        reports.append(report)
+    try:
+        if arguments.json:
+            print_json(msgspec.to_builtins(reports))
+        for report in () if arguments.json else reports:
+            print("\n".join(clean(line) for line in audit.lines(report)))
+        sys.stdout.flush()
+    except BrokenPipeError:  # `| head` takes what it wants; the verdict is the exit code all the same
+        nobody_reads()
+    return audit.worst(report.verdict for report in reports).exit_code
+
+
+def _follow_audit(workspace: Workspace, directory: Path) -> audit.AuditReport:
+    """Show how far a verification is until its report is there; Ctrl-C ends it, with UNKNOWN."""
+    line = ProgressLine(sys.stderr)
+    while True:
+        try:
+            for now in workspace.follow(directory):
+                if isinstance(now, audit.AuditReport):
+                    line.clear()
+                    return now
+                line.show(now.phase, now.done, now.total)
+        except KeyboardInterrupt:
+            line.show("stopping", 0, 0)
+            workspace.cancel(directory)
+
+
+def restore(arguments: argparse.Namespace) -> int:
+    """Unpack an archive into `results/`."""
+    workspace = Workspace.find(arguments.workspace)
+    recover(workspace)
+    with ProgressLine(sys.stderr) as line:
+        place = workspace.restore(
+            arguments.archive, progress=partial(line.show, f"restoring {arguments.archive}")
+        )
+    print(clean(str(place)))
+    return OK
+
+
+def recover(workspace: Workspace) -> None:
+    """Before a command that writes: what an earlier crash left, and what became of it."""
+    for message in workspace.recover():
+        print(f"recovered: {clean(message)}", file=sys.stderr)

@@ -1,0 +1,98 @@
+"""Every command with its options and help."""
+
+from __future__ import annotations
+
+import argparse
+from typing import NoReturn
+
+from exptui import __version__
+from exptui.core.monitor.text import clean
+
+
+class Parser(argparse.ArgumentParser):
+    """Says what is wrong with the arguments without repeating their control sequences."""
+
+    def error(self, message: str) -> NoReturn:
+        """Exit 2."""
+        super().error(clean(message, 500))
+
+
+def parser() -> argparse.ArgumentParser:
+    """All commands with their help; `command` holds the name of the one that was given."""
+    top = Parser(prog="exptui", description="Run, watch and keep machine-learning experiments.")
+    top.add_argument("--version", action="version", version=f"exptui {__version__}")
+    top.add_argument("--workspace", metavar="DIR", help="the experiments/ folder (default: found upward)")
+    top.set_defaults(command="cockpit")
+    commands = top.add_subparsers(metavar="COMMAND", title="commands", description="none: the cockpit")
+
+    def command(name: str, what: str) -> argparse.ArgumentParser:
+        added = commands.add_parser(name, help=what, description=what)
+        added.set_defaults(command=name)
+        return added
+
+    command("init", "make a workspace (experiments/) in the current directory")
+    run = command("run", "start a run of each config; it goes on without this terminal")
+    run.add_argument("configs", nargs="+", metavar="CONFIG")
+    run.add_argument("--wait", action="store_true", help="wait for the end; exit 3 unless every run FINISHED")
+    run.add_argument("--follow", action="store_true", help="print the logs meanwhile (implies --wait)")
+    run.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        dest="edits",
+        help="first write a config of its own with this key changed, and run that",
+    )
+    resume = command("resume", "go on with a run that did not finish, from its last valid checkpoint")
+    resume.add_argument("run", metavar="RUN")
+    resume.add_argument("--wait", action="store_true", help="wait for the end; exit 3 unless it FINISHED")
+    resume.add_argument("--follow", action="store_true", help="print the log meanwhile (implies --wait)")
+    stop = command("stop", "end a run and every process of it")
+    stop.add_argument("run", metavar="RUN")
+    listing = command("ls", "list runs, configs or archives")
+    listing.add_argument("what", nargs="?", choices=["runs", "configs", "archive"], default="runs")
+    listing.add_argument(
+        "--filter",
+        default="",
+        metavar="TERMS",
+        help="words, or accuracy>0.9 state:failed model.layers=8; all must hold",
+    )
+    listing.add_argument(
+        "--sort", default="", metavar="KEY", help="a metric (the best first) or a config key"
+    )
+    listing.add_argument("--reverse", action="store_true", help="the other way round")
+    show = command("show", "everything known of one run")
+    show.add_argument("run", metavar="RUN", help="a run id, or a config's name for its newest run")
+    diff = command("diff", "what differs between a run and others: config, fingerprint, metrics")
+    diff.add_argument("baseline", metavar="RUN")
+    diff.add_argument("candidates", nargs="+", metavar="RUN")
+    diff.add_argument("--markdown", action="store_true", help="also write results/comparisons/<…>.md")
+    archive = command(
+        "archive", "seal finished runs into archive/; the directory is removed after the commit"
+    )
+    archive.add_argument("runs", nargs="+", metavar="RUN")
+    archive.add_argument("--keep", action="store_true", help="keep the result directory")
+    archive.add_argument("--incomplete", action="store_true", help="also a run that did not finish")
+    check = command("check", "are the bytes of archives intact; exit 4 where one is not")
+    check.add_argument("archives", nargs="*", metavar="ARCHIVE", help="default: all")
+    check.add_argument("--read-data", action="store_true", help="hash everything, not only the structure")
+    verify = command(
+        "verify", "run it again in a clean environment and compare every byte; exit 1 where it diverged"
+    )
+    verify.add_argument("what", nargs="+", metavar="RUN|ARCHIVE|FILE.tar.gz")
+    verify.add_argument("--yes", action="store_true", help="run the command a file from elsewhere names")
+    remove = command("rm", "move runs into results/.trash; --undo takes the last one back")
+    remove.add_argument("runs", nargs="*", metavar="RUN")
+    remove.add_argument(
+        "--undo", action="store_true", help="take back the run named, or the last one removed"
+    )
+    doctor = command("doctor", "is everything here that a run needs; exit 3 where it is not")
+    for added in (listing, show, diff, check, verify, doctor):
+        added.add_argument("--json", action="store_true", help="machine-readable")
+    restore = command("restore", "unpack an archive into results/, whole or not at all")
+    restore.add_argument("archive", metavar="ARCHIVE")
+    logs = command("logs", "the end of a run's log")
+    logs.add_argument("run", metavar="RUN")
+    logs.add_argument("-f", "--follow", action="store_true", help="go on until the run ends")
+    logs.add_argument("-n", type=int, default=50, metavar="LINES", help="how many lines (default 50)")
+    return top
