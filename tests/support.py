@@ -6,7 +6,11 @@ import json
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+from exptui.core.audit.report import AuditReport
+from exptui.core.audit.request import Options
+from exptui.core.runs.run import RunState
 from exptui.core.workspace import Workspace
 
 FAST = 'echo "{}" > "$EXPTUI_OUTPUT/metrics.json"; echo trained'
@@ -22,6 +26,23 @@ def workspace(parent: Path, script: str = FAST, **trainer: object) -> Workspace:
         "[trainer]\n" + "".join(f"{name} = {json.dumps(value)}\n" for name, value in keys.items())
     )
     return Workspace(root)
+
+
+def finished(space: Workspace, config: str = "a") -> str:
+    """Run a config to its end, with success; returns the run's id."""
+    directory = space.run(config)
+    view = list(space.wait(directory.name))[-1]
+    assert view.state is RunState.FINISHED, view
+    until(lambda: not space.show(directory.name).leftovers)
+    return directory.name
+
+
+def verified(space: Workspace, name: str, *, trust: bool = False, **options: Any) -> AuditReport:
+    """Verify a run or an archive; `options` are those of a request."""
+    directory = space.verify(space.request(name, Options(**options), trust=trust))
+    last = list(space.follow(directory))[-1]
+    assert isinstance(last, AuditReport)
+    return last
 
 
 def until(condition: Callable[[], object], seconds: float = 20) -> None:

@@ -42,7 +42,7 @@ def prepare(parent: Path) -> Workspace:
     for name in ("exp_004_mlp", "smoke"):
         space.archive(name)
     archived = space.list_archives()[0].run_id
-    last = list(space.follow(space.verify(archived)))[-1]
+    last = list(space.follow(space.verify(space.request(archived))))[-1]
     assert isinstance(last, AuditReport)
     return space
 

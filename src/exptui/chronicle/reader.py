@@ -44,9 +44,9 @@ class Scan:
     count: int = 0
     at: int = 0
 
-    def run(self, data: bytes, end: int) -> str:
-        """Read frames up to `end`; what is wrong with the first bad one, or nothing."""
-        self.at = HEADER.size
+    def run(self, data: bytes, end: int, at: int = HEADER.size) -> str:
+        """Read frames from `at` to `end`; what is wrong with the first bad one, or nothing."""
+        self.at = at
         while self.at < end:
             size = _frame_size(data, self.at, end)
             if size is None:

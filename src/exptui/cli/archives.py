@@ -13,6 +13,8 @@ from exptui.cli.exits import CORRUPT, OK, nobody_reads
 from exptui.cli.lists import print_json
 from exptui.cli.progress import ProgressLine
 from exptui.core.audit import report as audit
+from exptui.core.audit.request import Options, Request
+from exptui.core.errors import CorruptError
 from exptui.core.monitor.text import clean
 from exptui.core.workspace import Workspace
 
@@ -63,10 +65,13 @@ def verify(arguments: argparse.Namespace) -> int:
     """Run again and compare; the exit code is the worst verdict's."""
     workspace = Workspace.find(arguments.workspace)
     recover(workspace)
+    names = ("keep_going", "timeout", "cause", "segments", "sample", "workers", "isolation", "network")
+    options = Options(**{name: getattr(arguments, name) for name in names})
     reports = []
     for name in arguments.what:
-        report = _follow_audit(workspace, workspace.verify(name, trust=arguments.yes))
-        reports.append(report)
+        request = workspace.request(name, options, trust=arguments.yes)
+        _say_cost(workspace, request)
+        reports.append(_follow_audit(workspace, workspace.verify(request)))
     try:
         if arguments.json:
             print_json(msgspec.to_builtins(reports))
@@ -78,6 +83,21 @@ def verify(arguments: argparse.Namespace) -> int:
     return audit.worst(report.verdict for report in reports).exit_code
 
 
+def _say_cost(workspace: Workspace, request: Request) -> None:
+    """What it will take, before it starts; a damaged archive has no cost, and its verdict says why."""
+    try:
+        cost = workspace.cost(request)
+    except CorruptError:
+        return
+    took = (
+        "in unknown time" if cost.seconds is None else f"in about {cost.seconds:,.0f} s, as the original took"
+    )
+    print(
+        f"verifying {clean(request.run_id)} {took}; {cost.size / 1e6:,.1f} MB of {cost.free / 1e6:,.0f} MB free",
+        file=sys.stderr,
+    )
+
+
 def _follow_audit(workspace: Workspace, directory: Path) -> audit.AuditReport:
     """Show how far a verification is until its report is there; Ctrl-C ends it, with UNKNOWN."""
     line = ProgressLine(sys.stderr)
@@ -87,7 +107,7 @@ def _follow_audit(workspace: Workspace, directory: Path) -> audit.AuditReport:
                 if isinstance(now, audit.AuditReport):
                     line.clear()
                     return now
-                line.show(now.phase, now.done, now.total)
+                line.show(now.phase, now.done, now.total, now.unit)
         except KeyboardInterrupt:
             line.show("stopping", 0, 0)
             workspace.cancel(directory)

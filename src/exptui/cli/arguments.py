@@ -81,6 +81,48 @@ def parser() -> argparse.ArgumentParser:
     )
     verify.add_argument("what", nargs="+", metavar="RUN|ARCHIVE|FILE.tar.gz")
     verify.add_argument("--yes", action="store_true", help="run the command a file from elsewhere names")
+    verify.add_argument(
+        "--keep-going",
+        action="store_true",
+        help="do not stop at the first cycle that differs: compare all files",
+    )
+    verify.add_argument(
+        "--timeout",
+        type=float,
+        default=0.0,
+        metavar="SECONDS",
+        help="of each re-run; one that takes longer FAILED",
+    )
+    verify.add_argument(
+        "--cause",
+        action=argparse.BooleanOptionalAction,
+        default=None,
+        help="where it diverged, run it once more: is it deterministic? (default: where a re-run takes under a minute)",
+    )
+    verify.add_argument(
+        "--segments",
+        type=int,
+        default=0,
+        metavar="N",
+        help="re-run N pieces between checkpoints, in parallel",
+    )
+    verify.add_argument(
+        "--sample",
+        type=int,
+        default=0,
+        metavar="K",
+        help="only K of the segments, the first and the last among them",
+    )
+    verify.add_argument(
+        "--workers", type=int, default=0, metavar="W", help="segments at work at once (default: the slots)"
+    )
+    verify.add_argument(
+        "--isolation",
+        choices=["auto", "required"],
+        default="auto",
+        help="refuse where the re-run cannot be kept from the original and the network (default: say so)",
+    )
+    verify.add_argument("--network", action="store_true", help="leave the network to the re-run")
     remove = command("rm", "move runs into results/.trash; --undo takes the last one back")
     remove.add_argument("runs", nargs="*", metavar="RUN")
     remove.add_argument(

@@ -13,9 +13,14 @@ class ProgressLine:
     def __init__(self, stream: TextIO) -> None:
         self.stream, self.shown = stream, ""
 
-    def show(self, what: str, done: int, total: int) -> None:
+    def show(self, what: str, done: int, total: int, unit: str = "bytes") -> None:
         """Redraw if there is something new to say."""
-        share = f" {100 * done // total:3} %  {done / 1e6:,.1f} of {total / 1e6:,.1f} MB" if total else ""
+        amount = (
+            f"{done / 1e6:,.1f} of {total / 1e6:,.1f} MB"
+            if unit == "bytes"
+            else f"{done:,} of {total:,} {unit}"
+        )
+        share = f" {100 * done // total:3} %  {amount}" if total else ""
         if self.stream.isatty() and (text := f"{clean(what)}{share}") != self.shown:
             self.shown = text
             print(f"\r\x1b[K{text}", end="", file=self.stream, flush=True)

@@ -159,6 +159,11 @@ def read_json(path: Path, kind: type[T]) -> T:
         ) from error
 
 
+def one_name(name: str) -> bool:
+    """Whether it can be the name of one file here, and no path out of here."""
+    return "/" not in name and "\0" not in name and name not in ("", ".", "..")
+
+
 def free_bytes(path: Path) -> int:
     """Bytes an ordinary user can still write on the file system of `path`."""
     return shutil.disk_usage(path).free

@@ -17,13 +17,13 @@ from exptui.core.archive.restore import Archived, CheckResult, check, list_archi
 from exptui.core.archive.seal import Sealed, seal
 from exptui.core.audit import session
 from exptui.core.audit.report import AuditReport
-from exptui.core.audit.verify import Request, request_for_file
+from exptui.core.audit.request import Cost, Options, Request, cost, request_for
 from exptui.core.compare.report import Comparison, compare, markdown
 from exptui.core.configs import config as configs
 from exptui.core.configs import derive
 from exptui.core.configs.config import Config
 from exptui.core.errors import ArchiveError, ConfigError, CorruptError, RunError, UsageError
-from exptui.core.files import Cancel, Progress, storage_errors, write_atomic
+from exptui.core.files import Cancel, Progress, one_name, storage_errors, write_atomic
 from exptui.core.notes import Notes
 from exptui.core.runs import launch, resume, run, trash
 from exptui.core.runs.preview import Preview, preview
@@ -170,7 +170,7 @@ class Workspace:
         Raises:
             UsageError: no such run.
         """
-        if _one_name(name) and os.path.isdir(self.results / name):  # noqa: PTH112  False where it cannot be read
+        if one_name(name) and os.path.isdir(self.results / name):  # noqa: PTH112  False where it cannot be read
             return self.view(self.results / name)
         matching = [v for v in self.list_runs() if v.stem == name.removesuffix(".toml")]
         if not matching:
@@ -248,7 +248,7 @@ class Workspace:
         """
         stem = name.removesuffix(".tar.gz")
         path = self.archives / f"{stem}.tar.gz"
-        if _one_name(name) and os.path.isfile(path):  # noqa: PTH113  False where it cannot be read
+        if one_name(name) and os.path.isfile(path):  # noqa: PTH113  False where it cannot be read
             return path
         known = (one for one in self.list_archives() if run.stem_of(one.run_id) == stem)
         if newest := max(known, key=lambda one: one.run_id, default=None):
@@ -277,8 +277,16 @@ class Workspace:
         restore(path, destination, progress=progress, cancel=cancel)
         return destination
 
-    def verify(self, name: str, *, trust: bool = False) -> Path:
-        """Start to verify an archive, a run, or a FILE.tar.gz; returns the directory `follow` takes.
+    def verify(self, request: Request) -> Path:
+        """Start a verification; returns the directory `follow` takes."""
+        return session.start(request, self.archives, self.places, self.root)
+
+    def cost(self, request: Request) -> Cost:
+        """What a verification will take."""
+        return cost(request, self.archives)
+
+    def request(self, name: str, options: Options | None = None, *, trust: bool = False) -> Request:
+        """What `verify` takes, for an archive, a run, or a FILE.tar.gz.
 
         A name that is both is taken as the archive. With `trust` a file from elsewhere is run as it says itself.
 
@@ -286,24 +294,7 @@ class Workspace:
             UsageError: there is no such thing, or a file from elsewhere without `trust`.
             RunError: the run is still at work.
         """
-        request = self._request(name, trust=trust)
-        return session.start(request, self.archives, self.places, self.root)
-
-    def _request(self, name: str, *, trust: bool) -> Request:
-        stem = name.removesuffix(".tar.gz")
-        here = self.archives / f"{stem}.tar.gz"
-        if _one_name(name) and os.path.isfile(here):  # noqa: PTH113
-            return Request(run_id=stem, source=str(here), archived=True)
-        if name.endswith(".tar.gz"):
-            return request_for_file(Path(name).absolute(), self.archives, trust=trust)
-        try:
-            view = self.show(name)
-        except UsageError:
-            path = self.archived(name)
-            return Request(run_id=path.name.removesuffix(".tar.gz"), source=str(path), archived=True)
-        if view.state.live or view.leftovers:
-            raise RunError(f"{view.run_id} is still at work", "Verify it when it has finished.")
-        return Request(run_id=view.run_id, source=str(view.path), archived=False)
+        return request_for(name, self.archives, self, options or Options(), trust=trust)
 
     def follow(self, directory: Path) -> Iterator[session.State | AuditReport]:
         """How far a verification is; the last item is its report."""
@@ -376,11 +367,6 @@ class Workspace:
             view.path,
             msgspec.structs.replace(view.record, phase=run.Phase.EXITED, ended_at=launch.now(), exit=end),
         )
-
-
-def _one_name(name: str) -> bool:
-    """Whether it can be the name of one file here, and no path out of here."""
-    return "/" not in name and "\0" not in name and name not in ("", ".", "..")
 
 
 def in_order(views: Iterable[RunView]) -> list[RunView]:

@@ -39,6 +39,7 @@ def prepare(view: RunView, *, incomplete: bool) -> tuple[Seed, bytes]:
     numbers = metrics.read(view.path)
     card = {
         "config": data.decode(errors="replace"),
+        "seconds": record.seconds if record else None,
         "metrics": numbers.final,
         "series": {name: metrics.sampled(series) for name, series in numbers.series.items()},
         "log": [clean_line(line) for line in LogTail(view.path / "trainer.log", CARD_LINES).read()],

@@ -269,7 +269,7 @@ def list_archives(archive_dir: Path) -> list[Archived]:
                 continue
             run_id = path.name.removesuffix(TARBALL)
             verdict, at = _verdict(events, run_id, known.get(run_id))
-            card = _card(beside(archive_dir, run_id, CARD))
+            card = card_of(path)
             found.append(Archived(run_id, path, path.stat().st_size, known.get(run_id), card, verdict, at))
     return found
 
@@ -286,7 +286,9 @@ def _verdict(
     return None, None
 
 
-def _card(path: Path) -> dict[str, Any] | None:
+def card_of(archive_path: Path) -> dict[str, Any] | None:
+    """The card of an archive; None where there is none, or none that can be read."""
+    path = beside(archive_path.parent, _run_id(archive_path), CARD)
     try:
         return msgspec.json.decode(path.read_bytes(), type=dict[str, Any])
     except (FileNotFoundError, msgspec.MsgspecError, UnicodeDecodeError, RecursionError):

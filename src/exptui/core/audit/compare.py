@@ -17,7 +17,9 @@ from exptui.core.archive.manifest import FileEntry
 from exptui.core.files import BLOCK, canonical_json, sha256_bytes
 
 CONFIG = "config.toml"
-FileStatus = Literal["equal", "equal except declared", "differs", "missing", "extra", "not compared"]
+FileStatus = Literal[
+    "equal", "equal except declared", "slices equal", "differs", "missing", "extra", "not compared"
+]
 
 
 class FileAudit(msgspec.Struct, frozen=True, kw_only=True):

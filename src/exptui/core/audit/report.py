@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Iterable
+from typing import Literal
 
 import msgspec
 
@@ -42,6 +43,20 @@ class Change(msgspec.Struct, frozen=True):
     candidate: str
 
 
+SegmentStatus = Literal["equal", "differs", "failed", "unknown"]
+
+
+class SegmentAudit(msgspec.Struct, frozen=True, kw_only=True):
+    """One piece of a run that was run again on its own; `cycle`: the first that differs."""
+
+    number: int
+    begin: str
+    end: str
+    status: SegmentStatus
+    cycle: int | None = None
+    detail: str = ""
+
+
 class AuditReport(msgspec.Struct, frozen=True, kw_only=True):
     """What `audit.json` holds. The original is the baseline (a), the re-run the candidate (b)."""
 
@@ -64,6 +79,8 @@ class AuditReport(msgspec.Struct, frozen=True, kw_only=True):
     environment: tuple[Change, ...] | None = None  # None: one side is unknown
     suspects: tuple[str, ...] = ()
     files: tuple[FileAudit, ...] = ()
+    segments: tuple[SegmentAudit, ...] = ()
+    notes: tuple[str, ...] = ()
     command: tuple[str, ...] = ()
     started_at: str = ""
     ended_at: str = ""
@@ -84,9 +101,12 @@ def headline(report: AuditReport) -> str:
         words.append(f"at cycle {report.first_mismatch_cycle} ({fields})")
     if bad := report.diverged_files:
         words.append(f"{len(bad)} of {len(compared)} files differ")
+    if report.segments:
+        words.append(report.scope)
     declared = [f"{f.path} {' '.join(f.declared)}" for f in report.files if f.declared]
     if report.verdict is Verdict.REPRODUCED:
-        words.append(f"{len(compared)} of {len(compared)} files equal")
+        equal = [file for file in compared if file.status != "not compared"]
+        words.append(f"{len(equal)} of {len(compared)} files equal")
         words += [f"except declared: {'; '.join(declared)}"] if declared else []
     elif report.reason:
         words.append(report.reason)
@@ -104,6 +124,7 @@ def lines(report: AuditReport) -> list[str]:
         f"original     {report.run_a_hash or '–'}",
         f"re-run       {report.run_b_hash or '–'}",
         f"scope        {report.scope}",
+        f"cause        {report.cause}",
         f"attempts     {report.attempts or 'unknown'}",
         f"isolation    {report.isolation or '–'}",
         f"environment  {_environment(report)}",
@@ -113,6 +134,14 @@ def lines(report: AuditReport) -> list[str]:
     if report.first_mismatch_cycle is not None:
         out += ["", f"First mismatch: cycle {report.first_mismatch_cycle}, {report.mismatch_phase}"]
         out += [f"  {c.key:16} {c.baseline} → {c.candidate}" for c in report.mismatch_details]
+    if report.segments:
+        out += ["", "Segments:"]
+        out += [
+            f"  {s.status:8} {s.number:3}  {s.begin} to {s.end}{f'  {s.detail}' * bool(s.detail)}"
+            for s in report.segments
+        ]
+    if report.notes:
+        out += ["", *report.notes]
     if report.suspects:
         out += ["", "What could explain it:", *(f"  {suspect}" for suspect in report.suspects)]
     if report.environment:

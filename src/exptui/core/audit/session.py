@@ -10,7 +10,8 @@ from pathlib import Path
 import msgspec
 
 from exptui.core.audit.report import AuditReport, Verdict, lines
-from exptui.core.audit.verify import RERUN, Request
+from exptui.core.audit.request import Request
+from exptui.core.audit.verify import RERUN
 from exptui.core.errors import CorruptError
 from exptui.core.files import Lock, LockId, is_held, pretty_json, read_json, storage_errors, write_atomic
 from exptui.core.monitor.text import clean
@@ -23,11 +24,12 @@ POLL = 0.1
 
 
 class State(msgspec.Struct, frozen=True, kw_only=True):
-    """How far it is: `done` of `total` bytes of what `phase` says."""
+    """How far it is: `done` of `total` bytes or cycles of what `phase` says."""
 
     phase: str
     done: int = 0
     total: int = 0
+    unit: str = "bytes"
     lock: LockId
     worker: Process | None = None
 
@@ -126,6 +128,16 @@ def finish(directory: Path, found: AuditReport) -> AuditReport:
     return found
 
 
+def discard(directory: Path) -> None:
+    """Leave nothing of a verification that was cancelled; what says that it is alive goes last."""
+    for left in directory.iterdir():
+        if left.is_dir():
+            shutil.rmtree(left, ignore_errors=True)
+    for name in (REQUEST, STATE):
+        (directory / name).unlink(missing_ok=True)
+    shutil.rmtree(directory, ignore_errors=True)
+
+
 def audits(archives: Path, run_id: str) -> list[Path]:
     """The directories of all verifications of a run, the newest first."""
     found = (archives / RESTORATION).glob(f"{run_id}_*T*Z*")
@@ -145,8 +157,8 @@ def recover(archives: Path) -> list[str]:
     for directory in sorted((archives / RESTORATION).iterdir()):
         if not (directory / REQUEST).exists() or is_alive(directory):
             continue
-        for rerun in (directory / RERUN).glob("*"):
-            run.end(rerun)
+        for record in (directory / RERUN).glob("*/*/run.json"):
+            run.end(record.parent)
         finish(directory, _interrupted(directory))
         messages.append(f"the verification {directory.name} was interrupted: UNKNOWN")
     return messages
@@ -160,10 +172,11 @@ def _interrupted(directory: Path) -> AuditReport:
         if (found := report(directory)) is not None:
             return found
         request = Request(run_id=directory.name.rpartition("_")[0], source="", archived=False)
+    how = "killed" if directory.exists() else "cancelled"
     return AuditReport(
         run_id=request.run_id,
         verdict=Verdict.UNKNOWN,
-        reason="the verification was killed: no comparison was made",
+        reason=f"the verification was {how}: no comparison was made",
         source=request.source,
         ended_at=launch.now(),
     )

@@ -14,9 +14,10 @@ import psutil
 from exptui.core.archive import ledger
 from exptui.core.audit import session
 from exptui.core.audit.report import AuditReport, Verdict
+from exptui.core.audit.request import Request
 from exptui.core.audit.session import REQUEST, STATE, State
-from exptui.core.audit.verify import Request, Verification
-from exptui.core.errors import ExptuiError
+from exptui.core.audit.verify import Verification
+from exptui.core.errors import Cancelled, ExptuiError
 from exptui.core.files import Cancel, Progress, read_json
 from exptui.core.runs.launch import Places, now
 from exptui.core.runs.run import Process
@@ -40,9 +41,9 @@ class Worker:
             signal.signal(number, lambda *_: self.cancel.ask())
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
 
-    def phase(self, name: str) -> Progress:
+    def phase(self, name: str, unit: str) -> Progress:
         """Say what begins; the result says how far it is."""
-        self._write(phase=name, done=0, total=0)
+        self._write(phase=name, done=0, total=0, unit=unit)
 
         def progress(done: int, total: int) -> None:
             if time.monotonic() - self.written >= EVERY:
@@ -54,13 +55,16 @@ class Worker:
         self.state, self.written = msgspec.structs.replace(self.state, **changes), time.monotonic()
         session.write_state(self.directory, self.state)
 
-    def main(self) -> AuditReport:
+    def main(self) -> None:
         """Verify and write the report; of an archive in this workspace the ledger gets its line."""
         try:
             settings = load_settings(self.root / "exptui.toml")
             places = Places(self.root.parent, self.root / "results")
             verification = Verification(self.request, self.directory, settings, places, self.cancel)
             found = verification.run(self.phase)
+        except Cancelled:
+            session.discard(self.directory)
+            return
         except (ExptuiError, OSError) as error:
             found = self._unknown(str(error))
         except BaseException:
@@ -71,7 +75,6 @@ class Worker:
         if found.identity and Path(found.source).parent == archives:
             facts = {"verdict": found.verdict.value, "audit": self.directory.name}
             ledger.append(archives, ledger.event("verified", found.run_id, found.identity, **facts))
-        return found
 
     def _unknown(self, reason: str) -> AuditReport:
         return AuditReport(

@@ -137,8 +137,18 @@ def launch(config: Config, settings: Settings, places: Places) -> Path:
     return directory
 
 
-def begin(directory: Path, config: Config, recipe: Recipe, places: Places, ticket: str = "") -> None:
-    """Put the config into an empty directory and queue its run; `ticket` names it in the queue (default: its id)."""
+def begin(
+    directory: Path,
+    config: Config,
+    recipe: Recipe,
+    places: Places,
+    ticket: str = "",
+    argv: tuple[str, ...] = (),
+) -> None:
+    """Put the config into a directory and queue its run.
+
+    `ticket` names it in the queue (default: its id); `argv` is its command where that is not the recipe's.
+    """
     with storage_errors("write the run's files"):
         write_atomic(directory / "config.toml", config.data, mode=0o644)
         record = RunRecord(
@@ -150,6 +160,7 @@ def begin(directory: Path, config: Config, recipe: Recipe, places: Places, ticke
             host=socket.gethostname(),
             queued_at=now(),
             recipe=recipe,
+            argv=argv,
         )
         start_supervisor(directory, record, places, ticket or directory.name)
 

@@ -50,28 +50,33 @@ def _continued(view: RunView, record: RunRecord) -> tuple[tuple[str, ...], str]:
     checkpoint = last_valid(view.files, recipe.checkpoints)
     if checkpoint is None:
         raise RunError(f"{view.run_id} has no valid checkpoint", "Start a new run of its config.")
-    words = launch.fill(_to_the_end(recipe.resume), {"checkpoint": str(checkpoint)})
+    words = launch.fill(without(recipe.resume, "{epoch}"), {"checkpoint": str(checkpoint)})
     return (*recipe.argv, *words), str(checkpoint.relative_to(view.files))
 
 
-def _to_the_end(words: tuple[str, ...]) -> tuple[str, ...]:
-    """Without the `{epoch}` to stop at, and without the flag before it: a resume goes to the end."""
+def without(words: tuple[str, ...], placeholder: str) -> tuple[str, ...]:
+    """Without a placeholder and the flag before it: a resume without `{epoch}` goes to the end."""
     kept: list[str] = []
     for word in words:
-        if "{epoch}" not in word:
+        if placeholder not in word:
             kept.append(word)
-        elif word == "{epoch}" and kept and kept[-1].startswith("-"):
+        elif word == placeholder and kept and kept[-1].startswith("-"):
             kept.pop()
     return tuple(kept)
 
 
+def pattern(template: str) -> re.Pattern[str]:
+    """What the paths of checkpoints look like; group 1 is the number, where the template has `{epoch}`."""
+    return re.compile(_FIELD.sub(lambda m: r"(\d+)" if m[1] == "epoch" else ".*", re.escape(template)))
+
+
 def last_valid(directory: Path, template: str) -> Path | None:
     """The checkpoint of the highest number; where the chronicle notes checkpoints, only one it vouches for."""
-    pattern = re.compile(_FIELD.sub(lambda m: r"(\d+)" if m[1] == "epoch" else ".*", re.escape(template)))
+    named = pattern(template)
     found = [
         (int(match[1]) if match.groups() else 0, path)
         for path in directory.rglob("*")
-        if (match := pattern.fullmatch(str(path.relative_to(directory)))) and path.is_file()
+        if (match := named.fullmatch(str(path.relative_to(directory)))) and path.is_file()
     ]
     ledger = chronicle.read_for(directory)
     vouched = {mark.sha256.hex() for mark in ledger.checkpoints} if ledger else set()

@@ -10,7 +10,9 @@ import signal
 import socket
 import time
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
+from typing import Literal
 
 import msgspec
 import psutil
@@ -69,6 +71,9 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True):
     slots: int
     volatile: dict[str, tuple[str, ...]] = {}
     adopts: bool = False  # not told where to write: a directory it makes in results/ is taken over
+    isolation: Literal["none", "auto", "required"] = "none"  # of a re-run
+    masked: tuple[str, ...] = ()  # what an isolated re-run must not see
+    network: bool = True
 
 
 class Process(msgspec.Struct, frozen=True, kw_only=True):
@@ -112,7 +117,17 @@ class RunRecord(msgspec.Struct, frozen=True, kw_only=True):
     code_changed: bool = False
     resumed_from: str = ""
     argv: tuple[str, ...] = ()  # of this attempt, where it is not the recipe's
+    isolation: str = ""  # what came of the recipe's
     adopted: str = ""  # name in results/ of the directory the trainer made itself, until it is merged
+
+    @property
+    def seconds(self) -> float | None:
+        """How long its one attempt took; None where that is not known."""
+        try:
+            begin, end = (datetime.fromisoformat(at) for at in (self.started_at, self.ended_at))
+        except ValueError:
+            return None
+        return (end - begin).total_seconds() if self.attempts == 1 and end >= begin else None
 
 
 @dataclass(frozen=True)

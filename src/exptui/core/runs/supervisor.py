@@ -15,6 +15,8 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -23,6 +25,7 @@ import psutil
 from exptui.core.errors import ExptuiError
 from exptui.core.files import Lock, LockId, pretty_json, write_atomic
 from exptui.core.runs import adopt, environment, queue, run
+from exptui.core.runs.isolation import Isolation, prepare
 from exptui.core.runs.launch import now
 from exptui.core.runs.run import Exit, Phase, Process
 
@@ -122,6 +125,9 @@ class Supervisor:
         if (patch := environment.code_patch(self.project)) and self.record.attempts == 1:
             write_atomic(self.directory / "code.patch", patch)
         self.before = adopt.names(self.results) if recipe.adopts else frozenset()
+        isolate, words = prepare(recipe.isolation, Isolation(recipe.masked, recipe.network))
+        if words:
+            self._save(isolation=words)
         extra = {
             "EXPTUI_OUTPUT": str(self.directory),
             "EXPTUI_CONFIG": str(self.directory / "config.toml"),
@@ -138,7 +144,7 @@ class Supervisor:
                 pass_fds=[lock.fd],
                 umask=0o022,
                 process_group=0,
-                preexec_fn=default_signals,  # noqa: PLW1509  this process has one thread
+                preexec_fn=partial(_before_exec, isolate),  # noqa: PLW1509  this process has one thread
             )
         lock.release()
         code = self._watch(trainer, identity)
@@ -224,12 +230,14 @@ def _alive(trainer: subprocess.Popen[bytes]) -> list[psutil.Process]:
     return living
 
 
-def default_signals() -> None:
-    """In the child, before exec: what nohup or a shell made us ignore must not be ignored by the trainer."""
+def _before_exec(isolate: Callable[[], None] | None) -> None:
+    """In the child: what nohup or a shell made us ignore must not be ignored by the trainer."""
     for number in signal.valid_signals():
         with contextlib.suppress(OSError, ValueError):
             signal.signal(number, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_SETMASK, [])
+    if isolate is not None:
+        isolate()
 
 
 def main() -> None:

@@ -250,7 +250,7 @@ class Actions(Looking):
         lines += [[], [("It goes on when you leave; the verdict is kept in archive/restoration/.", "muted")]]
 
         def work() -> str:
-            self.workspace.verify(name)
+            self.workspace.verify(self.workspace.request(name))
             return f"verifying {name}"
 
         def answered(answer: str | None) -> None:

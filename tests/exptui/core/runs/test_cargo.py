@@ -39,7 +39,7 @@ def test_cargo_run_is_a_trainer_and_reproduces(tmp_path: Path, more: str) -> Non
     assert [other.run_id for other in space.list_runs()] == [run_id]
     assert [path.name for path in space.run_directories()] == [run_id]
     space.archive(run_id)
-    report = list(space.follow(space.verify(run_id)))[-1]
+    report = list(space.follow(space.verify(space.request(run_id))))[-1]
     assert isinstance(report, AuditReport)
     assert report.verdict is Verdict.REPRODUCED
     assert "model.bin" in {file.path for file in report.files}

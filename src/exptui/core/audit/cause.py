@@ -1,0 +1,48 @@
+"""Why it diverged: does a second re-run equal the first?"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+from exptui import chronicle
+from exptui.core.archive import manifest as mf
+from exptui.core.audit import compare
+from exptui.core.audit.live import LiveComparison
+from exptui.core.audit.rerun import Rerun, Reruns
+
+CHEAP = 60.0
+"""Seconds a re-run may take for its cause to be examined without being asked to."""
+NOT_EXAMINED = "not examined"
+
+
+def examine(reruns: Reruns, first: Rerun, cycle: int | None) -> str:
+    """Run it once more, to the same cycle where there is one, and compare the two re-runs.
+
+    Raises:
+        Cancelled: somebody asked.
+    """
+    live: LiveComparison | None = None
+    seen = chronicle.read_for(first.directory)
+    if cycle is not None and seen is not None:
+        records = tuple(record for record in seen.records if record.cycle <= cycle)
+        marks = tuple(mark for mark in seen.checkpoints if mark.cycle <= cycle)
+        live = LiveComparison(replace(seen, records=records, checkpoints=marks), bounded=True)
+
+    def watch(directory: Path) -> str:
+        if live is None:
+            return ""
+        return "it differs" if live.look(directory) else "it is there" if live.complete else ""
+
+    second = reruns.run("again", watch)
+    if live is not None and live.mismatch is not None:
+        return f"nondeterministic: a second re-run differs from the first at cycle {live.mismatch.cycle}"
+    if live is not None and live.complete:
+        return f"stable-difference: a second re-run is the same up to cycle {cycle}"
+    if not (first.finished and second.finished):
+        return f"{NOT_EXAMINED}: {second.why()}"
+    recipe = second.record.recipe
+    one, two = ((side.directory, mf.scan(side.directory, recipe.observational)) for side in (first, second))
+    if differing := [file.path for file in compare.compare_files(one, two, recipe.volatile) if file.diverged]:
+        return f"nondeterministic: a second re-run gave another {differing[0]}"
+    return "stable-difference: a second re-run gave the same files"

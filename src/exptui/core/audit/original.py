@@ -1,0 +1,110 @@
+"""The side to be reproduced: a private copy of its files, and what was recorded of it."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from exptui.core.archive import manifest as mf
+from exptui.core.archive import restore
+from exptui.core.archive.manifest import FileEntry
+from exptui.core.audit import compare
+from exptui.core.audit.compare import CONFIG
+from exptui.core.audit.request import Request
+from exptui.core.errors import ArchiveError, CorruptError
+from exptui.core.files import Cancel, Progress, free_bytes, storage_errors
+from exptui.core.runs import run
+from exptui.core.runs.run import RunState
+
+
+@dataclass(frozen=True)
+class Original:
+    """A run as it was, every byte of it verified or hashed. `seconds`: how long it took, where that is known."""
+
+    directory: Path
+    files: list[FileEntry]
+    recipe: dict[str, Any] | None
+    fingerprint: dict[str, Any] | None
+    attempts: int
+    identity: str
+    incomplete: bool
+    code_changed: bool
+    seconds: float | None
+
+    @property
+    def outputs(self) -> list[FileEntry]:
+        """What is compared: the identity files, without the config."""
+        return [file for file in self.files if file.file_class == "identity" and file.path != CONFIG]
+
+
+def take(request: Request, target: Path, progress: Progress, cancel: Cancel) -> Original:
+    """Copy what is to be verified to `target`.
+
+    Raises:
+        CorruptError: the archive is damaged.
+        ArchiveError: no re-run could ever give a verdict, or there is no room for one.
+    """
+    original = (_archived if request.archived else _run)(request, target, progress, cancel)
+    if original.incomplete:
+        raise ArchiveError("the original did not finish: there is no whole run to compare with")
+    if not any(file.size for file in original.outputs):
+        raise ArchiveError("the original has no output to compare: nothing but config.toml")
+    if CONFIG not in {file.path for file in original.files}:
+        raise ArchiveError("the original has no config.toml: it cannot be run again")
+    return original
+
+
+def _archived(request: Request, target: Path, progress: Progress, cancel: Cancel) -> Original:
+    source = Path(request.source)
+    restored = restore.restore(source, target, progress=progress, cancel=cancel, record=False)
+    sealed = restored.manifest
+    try:
+        # Observational: one that cannot be read says nothing, and is not compared either.
+        record = run.read(target)
+    except CorruptError:
+        record = None
+    return Original(
+        target,
+        sealed.files,
+        sealed.recipe,
+        sealed.fingerprint,
+        sealed.attempts,
+        restored.identity,
+        sealed.incomplete,
+        record is not None and record.code_changed,
+        record.seconds if record else None,
+    )
+
+
+def _run(request: Request, target: Path, progress: Progress, cancel: Cancel) -> Original:
+    source = Path(request.source)
+    record, state = run.observe(source)
+    total = sum(size for _, size in mf.listing(source))
+    if (free := free_bytes(target.parent)) < 2 * total:
+        raise ArchiveError(f"a copy and a re-run need {2 * total} bytes and {free} are free")
+    with storage_errors("copy the run"):
+        shutil.copytree(source, target, symlinks=True)
+    progress(total, 2 * total)
+    files = mf.scan(target, record.recipe.observational if record else (), None, cancel)
+    whole = state in (RunState.FINISHED, RunState.EXTERNAL)
+    recipe = msgspec.to_builtins(record.recipe) if record else None
+    attempts, seen = (record.attempts, record.fingerprint) if record else (0, None)
+    changed, seconds = (record.code_changed, record.seconds) if record else (False, None)
+    return Original(target, files, recipe, seen, attempts, "", not whole, changed, seconds)
+
+
+def check_unchanged(original: Original, request: Request, cancel: Cancel) -> None:
+    """Of a run in results/: its files are still those that were copied at the start.
+
+    Raises:
+        ArchiveError: they are not.
+    """
+    if not request.archived:
+        classes = (original.recipe or {}).get("observational", ())
+        now = mf.scan(Path(request.source), classes, None, cancel)
+        if compare.files_digest(now) != compare.files_digest(original.files):
+            raise ArchiveError("the original changed while it was verified")

@@ -1,0 +1,194 @@
+"""One re-run: queued like any other run, watched while it works, ended when enough is known."""
+
+from __future__ import annotations
+
+import glob
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from exptui.core.archive.manifest import FileEntry
+from exptui.core.audit.compare import CONFIG
+from exptui.core.audit.original import Original
+from exptui.core.audit.request import Request, recorded_trainer
+from exptui.core.configs import config
+from exptui.core.configs.config import Config
+from exptui.core.errors import Cancelled
+from exptui.core.files import Cancel
+from exptui.core.runs import launch, run
+from exptui.core.runs.launch import Places
+from exptui.core.runs.run import Recipe, RunRecord, RunState
+from exptui.core.settings import Settings
+
+POLL = 0.1
+FULL_DISK = 1 << 20
+
+
+@dataclass(frozen=True)
+class Rerun:
+    """How a re-run ended. `ended_by`: why it was not left to come to its own end, empty when it was.
+
+    `began` is the moment of its start on the file system's clock, in ns; None where the clock was set meanwhile.
+    """
+
+    directory: Path
+    record: RunRecord
+    state: RunState
+    ended_by: str
+    began: int | None
+    seconds: float
+
+    @property
+    def finished(self) -> bool:
+        """Whether it came to its end with success."""
+        return self.state is RunState.FINISHED and not self.ended_by
+
+    @property
+    def failed(self) -> bool:
+        """Whether the trainer itself failed, or took too long: another thing than one that could not be started."""
+        end = self.record.exit
+        broke = self.state is RunState.FAILED and end is not None and (end.code or end.signal) is not None
+        return broke or self.ended_by.startswith("timed out")
+
+    def why(self) -> str:
+        """How it failed, with the last words of its log."""
+        end = self.record.exit
+        if self.ended_by or end is None:
+            return self.ended_by or f"the re-run is {self.state}"
+        if not self.failed:
+            return end.error or f"the re-run is {self.state}"
+        how = f"exit code {end.code}" if end.code else f"signal {end.signal}"
+        return f"the trainer failed on the re-run: {how}{_last_words(self.directory)}"
+
+
+class Reruns:
+    """Runs the original again in directories below `directory`; each sees nothing of the others.
+
+    Raises (when made):
+        ExptuiError: no such trainer here, or a config that cannot be read.
+    """
+
+    def __init__(
+        self,
+        original: Original,
+        request: Request,
+        settings: Settings,
+        places: Places,
+        cancel: Cancel,
+        directory: Path,
+    ) -> None:
+        self.original, self.request, self.settings = original, request, settings
+        self.places, self.cancel, self.directory = places, cancel, directory
+        self.config = self._config()
+        trained = f"{run.stem_of(request.run_id)}.toml"
+        self.trainer = (
+            recorded_trainer(original.recipe) if request.recorded else settings.trainer_for(trained)
+        )
+        self.workers = request.options.workers or settings.queue.slots
+
+    def _config(self) -> Config:
+        data = config.read_bytes(self.original.directory / CONFIG)
+        name = self.places.results / f"{run.stem_of(self.request.run_id)}.toml"
+        return Config(name, data, config.parse(Path(CONFIG), data).values)
+
+    def recipe(self, directory: Path) -> Recipe:
+        """What is run, with this workspace's settings; what is compared is what was frozen with the original."""
+        recipe = launch.freeze(self.config, self.trainer, self.settings, self.places, directory)
+        classes: Mapping[str, Any] = self.original.recipe or {}
+        options = self.request.options
+        return msgspec.structs.replace(
+            recipe,
+            observational=tuple(classes.get("observational", ())),
+            volatile={path: tuple(fields) for path, fields in dict(classes.get("volatile", {})).items()},
+            slots=max(recipe.slots, self.workers if options.segments else 1),
+            isolation=options.isolation,
+            masked=self._masked(directory),
+            network=options.network,
+        )
+
+    def claim(self, label: str) -> Path:
+        """The directory of a re-run, made where it is not there yet."""
+        directory = self.directory / label / self.request.run_id
+        directory.mkdir(parents=True, exist_ok=True)
+        return directory
+
+    def _masked(self, directory: Path) -> tuple[str, ...]:
+        """The original wherever it is, and the other re-runs."""
+        source, run_id = Path(self.request.source), self.request.run_id
+        archived = sorted(source.parent.glob(f"{glob.escape(run_id)}.*")) if self.request.archived else []
+        others = (path for path in sorted(self.directory.glob("*")) if not directory.is_relative_to(path))
+        paths = (self.original.directory, source, self.places.results / run_id, *archived, *others)
+        return tuple(dict.fromkeys(str(path) for path in paths))
+
+    def run(
+        self,
+        label: str,
+        watch: Callable[[Path], str],
+        prepare: Callable[[Path, Recipe], tuple[str, ...]] | None = None,
+    ) -> Rerun:
+        """Run it below `label` and wait for its end; `watch` is asked again and again whether to end it, and why.
+
+        `prepare` puts into its directory what the run starts from, and returns its command where it is another one.
+
+        Raises:
+            Cancelled: somebody asked; the run has been ended.
+        """
+        directory = self.claim(label)
+        recipe = self.recipe(directory)
+        argv = prepare(directory, recipe) if prepare else ()
+        self.cancel.check()
+        begin, offset = time.monotonic(), time.time() - time.monotonic()
+        launch.begin(directory, self.config, recipe, self.places, f"{self.directory.name}.{label}", argv)
+        began = (directory / CONFIG).stat().st_mtime_ns
+        ended_by, record, state = self._wait(directory, watch)
+        stepped = abs(time.time() - time.monotonic() - offset) > 1
+        return Rerun(directory, record, state, ended_by, None if stepped else began, time.monotonic() - begin)
+
+    def _wait(self, directory: Path, watch: Callable[[Path], str]) -> tuple[str, RunRecord, RunState]:
+        started: float | None = None
+        while True:
+            record, state = run.observe(directory)
+            assert record is not None  # it was queued
+            if not (state.live or run.has_leftovers(record)):
+                watch(directory)
+                return "", record, state
+            if started is None and state is RunState.RUNNING:
+                started = time.monotonic()
+            timeout = self.request.options.timeout
+            late = timeout and started is not None and time.monotonic() - started > timeout
+            try:
+                self.cancel.check()
+                ended_by = f"timed out after {timeout:g} s" if late else watch(directory)
+            except Cancelled:
+                run.end(directory)
+                raise
+            if ended_by:
+                run.end(directory)
+                ended, state = run.observe(directory)
+                return ended_by, ended or record, state
+            time.sleep(POLL)
+
+
+def copied(rerun: Rerun, files: list[FileEntry]) -> list[str]:
+    """Outputs that are older than the run they are of, or linked from elsewhere: it has not made them."""
+    found = []
+    for file in files:
+        if file.size and file.file_class == "identity" and file.path != CONFIG:
+            stat = (rerun.directory / file.path).stat()
+            if stat.st_nlink > 1 or (rerun.began is not None and stat.st_mtime_ns < rerun.began):
+                found.append(file.path)
+    return found
+
+
+def _last_words(directory: Path) -> str:
+    """The end of the re-run's log, for a person to see why it failed."""
+    try:
+        data = (directory / "trainer.log").read_bytes()[-2000:]
+    except OSError:
+        return ""
+    last = data.decode(errors="replace").strip().splitlines()[-1:]
+    return f" ({last[0]})" if last else ""
