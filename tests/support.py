@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import shutil
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -13,6 +15,7 @@ from exptui.core.audit.request import Options
 from exptui.core.runs.run import RunState
 from exptui.core.workspace import Workspace
 
+TOY = Path(__file__).parent / "trainers/toy.py"
 FAST = 'echo "{}" > "$EXPTUI_OUTPUT/metrics.json"; echo trained'
 
 
@@ -26,6 +29,23 @@ def workspace(parent: Path, script: str = FAST, **trainer: object) -> Workspace:
         "[trainer]\n" + "".join(f"{name} = {json.dumps(value)}\n" for name, value in keys.items())
     )
     return Workspace(root)
+
+
+def toy(parent: Path, **more: Any) -> Workspace:
+    """A workspace whose trainer is the toy, with its own copy of the code."""
+    parent.mkdir(parents=True, exist_ok=True)
+    shutil.copy(TOY, parent / "toy.py")
+    command = [sys.executable, "toy.py", "--config", "{config}", "--output", "{output}"]
+    return workspace(parent, "", **{"command": command, "code": ["toy.py"], **more})
+
+
+def wrong(**how: Any) -> Callable[[Workspace], None]:
+    """From now on the toy misbehaves."""
+    return lambda space: void((space.root.parent / "behaviour.json").write_text(json.dumps(how)))
+
+
+def void(_: object) -> None:
+    """Nothing."""
 
 
 def finished(space: Workspace, config: str = "a") -> str:

@@ -16,7 +16,7 @@ from typing import Any
 
 from exptui.chronicle import CycleRecord, Phase, Writer
 
-EPOCHS, CYCLES = 4, 2
+CYCLES = 2
 MASK = (1 << 64) - 1
 
 
@@ -25,6 +25,11 @@ def behaviour() -> dict[str, Any]:
     path = Path("behaviour.json")
     found: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {}
     return found
+
+
+def epochs(wrong: dict[str, Any]) -> int:
+    """How many there are in a whole run."""
+    return int(wrong.get("epochs", 4))
 
 
 def step(state: int, momentum: int) -> tuple[int, int]:
@@ -60,21 +65,21 @@ def train(
     output: Path, state: int, momentum: int, done: int, last: int, writer: Writer, wrong: dict[str, Any]
 ) -> None:
     """Epochs `done` + 1 to `last`, each with a checkpoint; the final files at the end."""
-    total = EPOCHS * CYCLES + wrong.get("more", 0)
-    for cycle in range(done * CYCLES, last * CYCLES + (wrong.get("more", 0) if last == EPOCHS else 0)):
+    total = epochs(wrong) * CYCLES + wrong.get("more", 0)
+    for cycle in range(done * CYCLES, last * CYCLES + (wrong.get("more", 0) if last == epochs(wrong) else 0)):
         misbehave(cycle, wrong)
         state, momentum = step(state, momentum)
         loss = loss_of(state, cycle, wrong)
         writer.append(
             CycleRecord(cycle=cycle, phase=Phase.TRAIN, loss=loss, metrics=(loss / 2,), seed_state=state)
         )
-        if cycle % CYCLES == CYCLES - 1 and cycle < EPOCHS * CYCLES:
+        if cycle % CYCLES == CYCLES - 1 and cycle < epochs(wrong) * CYCLES:
             epoch = cycle // CYCLES + 1
             saved = json.dumps({"epoch": epoch, "state": state, "momentum": momentum, "loss": loss}).encode()
             writer.checkpoint(cycle, hashlib.sha256(saved).hexdigest())
             (output / "checkpoints").mkdir(exist_ok=True)
             (output / f"checkpoints/epoch_{epoch:04d}.ckpt").write_bytes(saved)
-    if last == EPOCHS:
+    if last == epochs(wrong):
         writer.seal()
         final = {"loss": loss_of(state, total - 1, wrong), "cycles": total}
         final |= {"at": time.time_ns()} if wrong.get("clock") else {}
@@ -87,8 +92,9 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     for name in ("--config", "--output", "--resume"):
         parser.add_argument(name, type=Path)
-    parser.add_argument("--until-epoch", type=int, default=EPOCHS)
-    given, wrong = parser.parse_args(), behaviour()
+    wrong = behaviour()
+    parser.add_argument("--until-epoch", type=int, default=epochs(wrong))
+    given = parser.parse_args()
     if port := wrong.get("port"):
         socket.create_connection(("127.0.0.1", port)).close()
     if wrong.get("nothing"):

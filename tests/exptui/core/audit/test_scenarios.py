@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -16,28 +15,10 @@ import pytest
 from exptui import cli
 from exptui.core.audit.report import AuditReport
 from exptui.core.workspace import Workspace
-from support import finished, workspace
+from support import finished, toy, void, workspace, wrong
 
-TOY = Path(__file__).parents[3] / "trainers/toy.py"
 CODES = {"REPRODUCED": 0, "DIVERGED": 1, "FAILED": 3, "CORRUPT": 4, "UNKNOWN": 5}
 Do = Callable[[Workspace], None]
-
-
-def toy(parent: Path, **more: Any) -> Workspace:
-    """A workspace whose trainer is the toy, with its own copy of the code."""
-    parent.mkdir(parents=True, exist_ok=True)
-    shutil.copy(TOY, parent / "toy.py")
-    command = [sys.executable, "toy.py", "--config", "{config}", "--output", "{output}"]
-    return workspace(parent, "", **{"command": command, "code": ["toy.py"], **more})
-
-
-def wrong(**how: Any) -> Do:
-    """From now on the toy misbehaves."""
-    return lambda space: void((space.root.parent / "behaviour.json").write_text(json.dumps(how)))
-
-
-def void(_: object) -> None:
-    """Nothing."""
 
 
 def settings(old: str, new: str) -> Do:
