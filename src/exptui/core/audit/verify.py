@@ -62,8 +62,12 @@ class Verification:
             return self._report(verdict, error.message)
         except Cancelled:
             raise
-        except (ExptuiError, OSError) as error:
-            return self._report(Verdict.UNKNOWN, str(error))
+        except ExptuiError as error:
+            return self._report(Verdict.UNKNOWN, error.message)
+        except OSError as error:
+            return self._report(
+                Verdict.UNKNOWN, f"cannot go on: {error.filename or ''} {error.strerror or error}"
+            )
 
     def _straight(self, reruns: Reruns, phase: OnPhase) -> AuditReport:
         assert self.original is not None
