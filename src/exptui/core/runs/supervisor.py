@@ -88,7 +88,7 @@ class Supervisor:
                 lock = self._wait_for_slot(held)
                 end = self._train(lock) if lock else Exit(stop_requested=True)
                 end = self._adopt(end)
-        except (ExptuiError, OSError) as error:
+        except (ExptuiError, OSError, subprocess.SubprocessError) as error:
             end = Exit(error=str(error))
         finally:
             shutil.rmtree(self.scratch, ignore_errors=True)
