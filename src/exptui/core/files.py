@@ -54,6 +54,8 @@ def _hint(error: OSError) -> str:
             return "Check who owns that directory and whether you may write there (ls -ld)."
         case errno.ENOENT:
             return "Something removed it meanwhile; list again and retry."
+        case errno.ENOLCK | errno.ENOSYS | errno.ENOTSUP:
+            return "A file system without locks cannot be used: mount it with them (NFS: local_lock=flock), or move."
         case _:
             return ""
 
@@ -100,8 +102,18 @@ def write_all(fd: int, data: bytes) -> None:
 
 def publish(temporary: Path, path: Path) -> None:
     """Rename a file that was already fsynced to its final name, durably."""
-    temporary.rename(path)
+    rename(temporary, path)
     fsync_dir(path.parent)
+
+
+def rename(source: Path, target: Path) -> None:
+    """Rename; that a server says "not there" to a repeated request whose first answer was lost is success."""
+    moved = source.lstat()
+    try:
+        source.rename(target)
+    except FileNotFoundError:
+        if not (os.path.lexists(target) and os.path.samestat(moved, target.lstat())):
+            raise
 
 
 def append_durable(path: Path, data: bytes) -> None:
@@ -206,10 +218,15 @@ class Lock:
         """Take the exclusive lock, creating the file; None when `wait` is off and it is held.
 
         The file taken is the one the path names on return, also when somebody removed it meanwhile.
+
+        Raises:
+            OSError: it cannot be opened, or its file system has no locks.
         """
         while True:
-            fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
             try:
+                if (stat := os.fstat(fd)).st_uid == os.geteuid() and stat.st_mode & 0o777 != 0o666:
+                    os.fchmod(fd, 0o666)  # empty: whoever may enter the directory may take it
                 fcntl.flock(fd, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
                 if _same_file(fd, path):
                     return cls(fd, path)
@@ -247,7 +264,11 @@ def _same_file(fd: int, path: Path) -> bool:
 
 
 def is_held(lock: LockId) -> bool:
-    """Whether some process holds that very lock. Never takes it exclusively, so two readers do not meet."""
+    """Whether some process holds that very lock. Never takes it exclusively, so two readers do not meet.
+
+    Raises:
+        OSError: it cannot be asked: it lies in somebody else's directory, or its file system has no locks.
+    """
     try:
         fd = os.open(lock.path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
     except FileNotFoundError:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
 from collections.abc import Iterable, Iterator, Mapping
@@ -25,7 +26,8 @@ from exptui.core.configs.config import Config
 from exptui.core.errors import ArchiveError, ConfigError, CorruptError, RunError, UsageError
 from exptui.core.files import Cancel, Progress, one_name, storage_errors, write_atomic
 from exptui.core.notes import Notes
-from exptui.core.runs import launch, resume, run, trash
+from exptui.core.runs import launch, resume, run, stop, trash
+from exptui.core.runs.alone import alone
 from exptui.core.runs.preview import Preview, preview
 from exptui.core.runs.run import RunState, RunView
 from exptui.core.settings import Settings
@@ -132,9 +134,9 @@ class Workspace:
 
     def resume(self, name: str) -> tuple[RunView, str]:
         """Queue the next attempt of a run that did not finish; returns it and the checkpoint it goes on from."""
-        view = self.show(name)
-        checkpoint = resume.resume(view, self.places)
-        return self.view(view.path), checkpoint
+        with self._alone(name) as view:
+            checkpoint = resume.resume(view, self.places)
+            return self.view(view.path), checkpoint
 
     def remove(self, name: str) -> Path:
         """Move a run into the trash; returns where it is.
@@ -142,10 +144,17 @@ class Workspace:
         Raises:
             RunError: it is still at work.
         """
-        view = self.show(name)
-        if view.state.live or view.leftovers:
-            raise RunError(f"{view.run_id} is still at work", "Stop it first: exptui stop RUN")
-        return trash.put(view.path)
+        with self._alone(name) as view:
+            if view.state.live or view.leftovers:
+                raise RunError(f"{view.run_id} is still at work", "Stop it first: exptui stop RUN")
+            return trash.put(view.path)
+
+    @contextlib.contextmanager
+    def _alone(self, name: str) -> Iterator[RunView]:
+        """A run, with all other commands kept away from it."""
+        path = self.show(name).path
+        with alone(self.archives, path.name):
+            yield self.show(path.name)
 
     def undo_remove(self, name: str = "") -> Path:
         """Take a run back out of the trash; without a name the one removed last."""
@@ -185,7 +194,8 @@ class Workspace:
             return RunView(path.name, path, RunState.EXTERNAL, None, error.message)
         except OSError as error:
             return RunView(path.name, path, RunState.EXTERNAL, None, f"run.json: {error.strerror}")
-        leftovers = record is not None and record.phase is run.Phase.EXITED and run.has_leftovers(record)
+        exited = record is not None and record.phase is run.Phase.EXITED
+        leftovers = exited and record is not None and run.is_working(path, record)
         return RunView(path.name, path, state, record, "", leftovers)
 
     def compare(self, baseline: str, candidate: str) -> Comparison:
@@ -232,9 +242,14 @@ class Workspace:
                 "To archive it all the same: --incomplete",
             )
         seed, card = prepare(view, incomplete=not whole)
-        with storage_errors("make the archive directory"):
-            self.archives.mkdir(exist_ok=True)
-        return seal(view.path, self.archives, seed, card, keep=keep, progress=progress, cancel=cancel)
+
+        def ready() -> None:
+            if self.view(view.path) != view:
+                raise ArchiveError(f"{view.run_id} changed meanwhile", "Look at it again: exptui show RUN")
+
+        return seal(
+            view.path, self.archives, seed, card, keep=keep, progress=progress, cancel=cancel, ready=ready
+        )
 
     def list_archives(self) -> list[Archived]:
         """What is in `archive/`, from its sidecars and ledger."""
@@ -338,35 +353,8 @@ class Workspace:
             RunError: it is not running, runs elsewhere, or belongs to somebody else.
         """
         view = self.show(name)
-        match view.state:
-            case RunState.QUEUED | RunState.RUNNING:
-                for current in self.wait(view.run_id):
-                    # A supervisor that has just been started says who it is a moment later.
-                    if current.record and (supervisor := current.record.supervisor):
-                        _terminate(supervisor, current)
-                        break
-            case RunState.ORPHANED:
-                self._stop_orphan(view)
-            case _ if view.leftovers and view.record:
-                run.stop_processes(view.path, view.record)
-            case RunState.REMOTE:
-                host = view.record.host if view.record else "another host"
-                raise RunError(
-                    f"{view.run_id} runs on {host}", f"Stop it there: ssh {host} exptui stop {view.run_id}"
-                )
-            case _:
-                raise RunError(f"{view.run_id} is not running: {view.state}", "exptui ls shows what is.")
-        return list(self.wait(view.run_id))[-1]
-
-    def _stop_orphan(self, view: RunView) -> None:
-        """Processes that carry the run's id in their environment, TERM, the grace, KILL; then say STOPPED."""
-        assert view.record is not None  # ORPHANED has one
-        run.stop_processes(view.path, view.record)
-        end = run.Exit(stop_requested=True, error="stopped after its supervisor was gone")
-        run.write(
-            view.path,
-            msgspec.structs.replace(view.record, phase=run.Phase.EXITED, ended_at=launch.now(), exit=end),
-        )
+        stop.stop(view, self.archives)
+        return self.view(view.path)
 
 
 def in_order(views: Iterable[RunView]) -> list[RunView]:
@@ -375,11 +363,3 @@ def in_order(views: Iterable[RunView]) -> list[RunView]:
     adopted = {v.record.adopted for v in found if v.record}
     shown = (v for v in found if v.run_id not in adopted)
     return sorted(shown, key=lambda v: (v.record.queued_at if v.record else "", v.run_id))
-
-
-def _terminate(supervisor: run.Process, view: RunView) -> None:
-    try:
-        run.terminate(supervisor)
-    except PermissionError as error:
-        owner = view.record.user if view.record else "somebody else"
-        raise RunError(f"{view.run_id} belongs to {owner}", f"Ask {owner} to stop it.") from error

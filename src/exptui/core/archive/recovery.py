@@ -15,12 +15,12 @@ from exptui.core.archive.seal import (
     TARBALL,
     TRASH,
     beside,
-    lock_path,
     partial_run_id,
     remove_tree,
 )
 from exptui.core.errors import ArchiveError
-from exptui.core.files import Lock, fsync_dir, storage_errors
+from exptui.core.files import Lock, fsync_dir, rename, storage_errors
+from exptui.core.runs.alone import lock_path
 
 
 def recover(archive_dir: Path, results_dir: Path) -> list[str]:
@@ -124,7 +124,7 @@ def _trash(trash: Path, original: Path, *, committed: bool) -> list[str]:
         return [f"finished removing {original.name}, which is archived"]
     if os.path.lexists(original):
         return [f"{trash.name} has no archive and {original.name} exists: look at both"]
-    trash.rename(original)
+    rename(trash, original)
     fsync_dir(original.parent)
     return [f"put {original.name} back: it is not archived"]
 

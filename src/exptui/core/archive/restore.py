@@ -19,7 +19,16 @@ from exptui.core.archive import manifest as mf
 from exptui.core.archive.reader import Reader
 from exptui.core.archive.seal import CARD, DIGESTS, MANIFEST, SIDECARS, TARBALL, Meter, beside, remove_tree
 from exptui.core.errors import ArchiveError, CorruptError, StorageError
-from exptui.core.files import Cancel, Progress, free_bytes, fsync_dir, sha256_bytes, storage_errors, write_all
+from exptui.core.files import (
+    Cancel,
+    Progress,
+    free_bytes,
+    fsync_dir,
+    rename,
+    sha256_bytes,
+    storage_errors,
+    write_all,
+)
 
 TEMPORARY = ".restore-"
 _LINE = re.compile(r"([0-9a-f]{64})  ([^/\n]+)")
@@ -202,7 +211,7 @@ def restore(
                 for where, _, _ in os.walk(temporary, topdown=False):
                     fsync_dir(Path(where))
                 _vacant(destination)
-                temporary.rename(destination)
+                rename(temporary, destination)
                 fsync_dir(destination.parent)
             identity = reader.identity
     if record:

@@ -6,7 +6,7 @@ import contextlib
 import os
 import re
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,14 +18,15 @@ from exptui.core.errors import ArchiveError, CorruptError
 from exptui.core.files import (
     PARTIAL,
     Cancel,
-    Lock,
     Progress,
     free_bytes,
     fsync_dir,
+    rename,
     sha256_bytes,
     storage_errors,
     write_atomic,
 )
+from exptui.core.runs.alone import alone
 
 TRASH = ".trash-"
 TARBALL, MANIFEST, DIGESTS, CARD = ".tar.gz", ".manifest.json", ".sha256", ".card.json"
@@ -68,11 +69,6 @@ def beside(archive_dir: Path, run_id: str, suffix: str) -> Path:
     return archive_dir / f"{run_id}{suffix}"
 
 
-def lock_path(archive_dir: Path, run_id: str) -> Path:
-    """Held by whoever seals that run."""
-    return archive_dir / f".{run_id}.lock"
-
-
 def partial_path(archive_dir: Path, run_id: str) -> Path:
     """Where the archive is written before it is one."""
     return archive_dir / f".{run_id}{TARBALL}{PARTIAL}"
@@ -99,10 +95,14 @@ def seal(
     keep: bool = False,
     progress: Progress | None = None,
     cancel: Cancel | None = None,
+    ready: Callable[[], None] = lambda: None,
 ) -> Sealed:
     """Archive a run. Its source is removed (unless `keep`) only after the archive was read back and committed.
 
+    `ready` is called once no other command can touch the run, and raises where it is not to be archived any more.
+
     Raises:
+        RunError: another command is at work on it.
         ArchiveError: refused, with the reason; the source is untouched and nothing is left behind.
         StorageError: the disk said no; before the commit nothing is left behind.
         Cancelled: somebody asked before the commit; nothing is left behind.
@@ -111,17 +111,9 @@ def seal(
         raise ArchiveError(f"cannot archive {seed.run_id!r}: {problem}", "Rename the directory first.")
     if run_dir.name != seed.run_id:
         raise ArchiveError(f"{run_dir.name} is not the directory of {seed.run_id}", "Rename it back first.")
-    with storage_errors("prepare the archive"):
-        archive_dir.mkdir(parents=True, exist_ok=True)
-        lock = Lock.take(lock_path(archive_dir, seed.run_id), wait=False)
-    if lock is None:
-        raise ArchiveError(f"{seed.run_id} is being archived already", "Wait for that to finish.")
-    try:
+    with alone(archive_dir, seed.run_id):
+        ready()
         return _sealed(run_dir, archive_dir, seed, card, keep=keep, progress=progress, cancel=cancel)
-    finally:
-        with contextlib.suppress(OSError):
-            lock.path.unlink()
-        lock.release()
 
 
 def _sealed(
@@ -243,7 +235,7 @@ def _write_sidecars(archive_dir: Path, run_id: str, packed: tarball.Packed, data
 def _publish(partial: Path, final: Path) -> None:
     """The commit."""
     with storage_errors("commit the archive"):
-        partial.rename(final)
+        rename(partial, final)
         fsync_dir(final.parent)
 
 
@@ -260,7 +252,7 @@ def _remove_source(run_dir: Path, manifest: mf.Manifest) -> None:
 
 
 def _to_trash(run_dir: Path, trash: Path) -> None:
-    run_dir.rename(trash)
+    rename(run_dir, trash)
     fsync_dir(run_dir.parent)
 
 

@@ -18,6 +18,7 @@ from exptui.core.audit.request import Request
 from exptui.core.errors import ArchiveError, CorruptError
 from exptui.core.files import Cancel, Progress, free_bytes, storage_errors
 from exptui.core.runs import run
+from exptui.core.runs.alone import alone
 from exptui.core.runs.run import RunState
 
 
@@ -82,7 +83,16 @@ def _archived(request: Request, target: Path, progress: Progress, cancel: Cancel
 
 def _run(request: Request, target: Path, progress: Progress, cancel: Cancel) -> Original:
     source = Path(request.source)
+    with alone(target.parents[2], request.run_id, cancel):
+        return _copy(source, target, progress, cancel)
+
+
+def _copy(source: Path, target: Path, progress: Progress, cancel: Cancel) -> Original:
+    if not source.is_dir():
+        raise ArchiveError(f"{source.name} is not there any more: archived or removed meanwhile")
     record, state = run.observe(source)
+    if state.live or (record is not None and run.is_working(source, record)):
+        raise ArchiveError(f"{source.name} is at work again")
     total = sum(size for _, size in mf.listing(source))
     if (free := free_bytes(target.parent)) < 2 * total:
         raise ArchiveError(f"a copy and a re-run need {2 * total} bytes and {free} are free")
@@ -104,6 +114,8 @@ def check_unchanged(original: Original, request: Request, cancel: Cancel) -> Non
         ArchiveError: they are not.
     """
     if not request.archived:
+        if not Path(request.source).is_dir():
+            raise ArchiveError("the original was archived or removed while it was verified")
         classes = (original.recipe or {}).get("observational", ())
         now = mf.scan(Path(request.source), classes, None, cancel)
         if compare.files_digest(now) != compare.files_digest(original.files):

@@ -19,7 +19,7 @@ from exptui.core.configs import config
 from exptui.core.configs.config import Config
 from exptui.core.errors import Cancelled
 from exptui.core.files import Cancel
-from exptui.core.runs import launch, run
+from exptui.core.runs import launch, run, stop
 from exptui.core.runs.launch import Places
 from exptui.core.runs.run import Recipe, RunRecord, RunState
 from exptui.core.settings import Settings
@@ -153,7 +153,7 @@ class Reruns:
         while True:
             record, state = run.observe(directory)
             assert record is not None  # it was queued
-            if not (state.live or run.has_leftovers(record)):
+            if not (state.live or run.is_working(directory, record)):
                 watch(directory)
                 return "", record, state
             if started is None and state is RunState.RUNNING:
@@ -164,10 +164,10 @@ class Reruns:
                 self.cancel.check()
                 ended_by = f"timed out after {timeout:g} s" if late else watch(directory)
             except Cancelled:
-                run.end(directory)
+                stop.end(directory)
                 raise
             if ended_by:
-                run.end(directory)
+                stop.end(directory)
                 ended, state = run.observe(directory)
                 return ended_by, ended or record, state
             time.sleep(POLL)

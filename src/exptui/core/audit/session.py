@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import signal
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,10 +15,10 @@ from exptui.core.audit.report import AuditReport, Verdict, headline, lines
 from exptui.core.audit.request import Request
 from exptui.core.audit.verify import RERUN
 from exptui.core.errors import CorruptError
-from exptui.core.files import Lock, LockId, is_held, pretty_json, read_json, storage_errors, write_atomic
+from exptui.core.files import Lock, LockId, pretty_json, read_json, storage_errors, write_atomic
 from exptui.core.monitor.text import clean
-from exptui.core.runs import launch, queue, run
-from exptui.core.runs.run import Process
+from exptui.core.runs import launch, process, queue, run, stop
+from exptui.core.runs.process import Process
 
 REQUEST, STATE, AUDIT, LOG = "request.json", "state.json", "audit.json", "determinism_audit.log"
 RESTORATION = "restoration"
@@ -109,16 +111,17 @@ def outcome(archives: Path, name: str) -> tuple[str, bool]:
 def is_alive(directory: Path) -> bool:
     """Whether its worker is at work."""
     try:
-        return is_held(read_json(directory / STATE, State).lock)
+        known = read_json(directory / STATE, State)
     except (FileNotFoundError, CorruptError):
         return False
+    return run.is_there(known.lock, known.worker)
 
 
 def cancel(directory: Path) -> None:
     """Ask the worker to stop the re-run and to say UNKNOWN; nothing happens when it is gone already."""
     while is_alive(directory):
         if (now := state(directory)) and now.worker is not None:
-            run.terminate(now.worker)
+            process.send(now.worker, signal.SIGTERM)
             return
         time.sleep(POLL)  # it has been started and will say who it is
 
@@ -166,10 +169,11 @@ def recover(archives: Path) -> list[str]:
     if not (archives / RESTORATION).is_dir():
         return []
     for directory in sorted((archives / RESTORATION).iterdir()):
-        if not (directory / REQUEST).exists() or is_alive(directory):
+        others = not os.access(directory, os.W_OK)
+        if others or not (directory / REQUEST).exists() or is_alive(directory):
             continue
         for record in (directory / RERUN).glob("*/*/run.json"):
-            run.end(record.parent)
+            stop.end(record.parent)
         finish(directory, _interrupted(directory))
         messages.append(f"the verification {directory.name} was interrupted: UNKNOWN")
     return messages

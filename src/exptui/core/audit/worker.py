@@ -9,7 +9,6 @@ import time
 from pathlib import Path
 
 import msgspec
-import psutil
 
 from exptui.core.archive import ledger
 from exptui.core.audit import session
@@ -19,8 +18,8 @@ from exptui.core.audit.session import REQUEST, STATE, State
 from exptui.core.audit.verify import Verification
 from exptui.core.errors import Cancelled, ExptuiError
 from exptui.core.files import Cancel, Progress, read_json
+from exptui.core.runs import process
 from exptui.core.runs.launch import Places, now
-from exptui.core.runs.run import Process
 from exptui.core.settings import load as load_settings
 
 EVERY = 0.2  # seconds between two looks of a follower are no shorter
@@ -32,9 +31,7 @@ class Worker:
     def __init__(self, directory: Path, root: Path) -> None:
         self.directory, self.root = directory, root
         self.request = read_json(directory / REQUEST, Request)
-        me = psutil.Process()
-        worker = Process(pid=me.pid, start_time=me.create_time(), boot_id="")
-        self.state = msgspec.structs.replace(read_json(directory / STATE, State), worker=worker)
+        self.state = msgspec.structs.replace(read_json(directory / STATE, State), worker=process.me())
         self.written = 0.0
         self.cancel = Cancel()
         for number in (signal.SIGTERM, signal.SIGINT):

@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 from exptui.core.errors import RunError
-from exptui.core.files import fsync_dir, sha256_bytes, storage_errors
+from exptui.core.files import fsync_dir, rename, sha256_bytes, storage_errors
 
 
 def names(results: Path) -> frozenset[str]:
@@ -57,7 +57,7 @@ def merge(source: Path, run_dir: Path) -> None:
                 f"{source.name} and {run_dir.name} both hold {', '.join(taken)}", "Look at both directories."
             )
         for path in moving:
-            path.rename(run_dir / path.name)
+            rename(path, run_dir / path.name)
         (source / "config.toml").unlink(missing_ok=True)
         source.rmdir()
         fsync_dir(run_dir)

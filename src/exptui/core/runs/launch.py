@@ -6,9 +6,12 @@ import getpass
 import os
 import re
 import shutil
+import signal
 import socket
+import stat
 import subprocess
 import sys
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -24,6 +27,8 @@ from exptui.core.runs.run import Phase, Recipe, RunRecord
 from exptui.core.settings import Settings, TrainerSettings
 
 PLACEHOLDER = re.compile(r"(?<!\$)\{([A-Za-z_]\w*)\}")  # not the ${X} of a shell, not a JSON object
+
+LAST_MOMENTS, POLL = 5.0, 0.02  # seconds
 
 
 @dataclass(frozen=True)
@@ -115,8 +120,17 @@ def claim(results: Path, stem: str) -> Path:
             directory.mkdir()
         except FileExistsError:
             continue
+        share(directory)
         return directory
     raise RunError(f"{results} already has 9,999 runs named {base}", "Wait a second and try again.")
+
+
+def share(path: Path) -> None:
+    """What is made in a setgid directory is the group's as much as that directory is, whatever the user's umask."""
+    above, mode = path.parent.stat().st_mode, path.stat().st_mode
+    group = above & (stat.S_IRWXG if stat.S_ISDIR(mode) else stat.S_IRGRP | stat.S_IWGRP)
+    if above & stat.S_ISGID and mode | group != mode:
+        path.chmod(stat.S_IMODE(mode | group))
 
 
 def launch(config: Config, settings: Settings, places: Places) -> Path:
@@ -151,6 +165,7 @@ def begin(
     """
     with storage_errors("write the run's files"):
         write_atomic(directory / "config.toml", config.data, mode=0o644)
+        share(directory / "config.toml")
         record = RunRecord(
             run_id=directory.name,
             config_name=config.path.name,
@@ -174,18 +189,24 @@ def start_supervisor(directory: Path, record: RunRecord, places: Places, ticket:
         RunError: somebody else is starting it, or some process of it is still at work.
     """
     locks = queue.lock_directory(places.results)
+    deadline = time.monotonic() + LAST_MOMENTS
     with queue.decide(locks):
         for stale in (locks / f"{ticket}{suffix}" for suffix in (queue.RUN, queue.SUPERVISOR)):
-            if queue.held(stale):
-                raise RunError(f"{record.run_id} is at work already", "See it with: exptui show RUN")
+            while queue.held(stale):  # the supervisor of a run that has just ended
+                if time.monotonic() > deadline:
+                    raise RunError(f"{record.run_id} is at work already", "See it with: exptui show RUN")
+                time.sleep(POLL)
             stale.unlink(missing_ok=True)
-        lock = Lock.take(locks / f"{ticket}{queue.SUPERVISOR}")
+        with storage_errors("lock the run"):
+            lock = Lock.take(locks / f"{ticket}{queue.SUPERVISOR}")
         assert lock is not None  # a fresh file under the queue's lock
     with lock:
         run.write(
             directory,
             structs.replace(
                 record,
+                user=getpass.getuser(),
+                host=socket.gethostname(),
                 phase=Phase.QUEUED,
                 supervisor=None,
                 supervisor_lock=lock.identity(),
@@ -200,13 +221,17 @@ def start_supervisor(directory: Path, record: RunRecord, places: Places, ticket:
 
 def detach(module: str, paths: Sequence[Path], lock: Lock) -> None:
     """Start a module of ours as a process of its own session, which inherits the lock and outlives the caller."""
-    subprocess.Popen(
-        [sys.executable, "-P", "-m", module, *map(str, paths)],
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        cwd="/",
-        pass_fds=[lock.fd],
-        start_new_session=True,
-        env={**os.environ, "EXPTUI_LOCK_FD": str(lock.fd)},
-    )
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})  # a hang-up before it can ignore one
+    try:
+        subprocess.Popen(
+            [sys.executable, "-P", "-m", module, *map(str, paths)],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            cwd="/",
+            pass_fds=[lock.fd],
+            start_new_session=True,
+            env={**os.environ, "EXPTUI_LOCK_FD": str(lock.fd)},
+        )
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)

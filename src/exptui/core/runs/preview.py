@@ -69,7 +69,7 @@ def preview(
         last.run_id if last else "",
         tuple(_changes(chosen, last)),
         tuple(_code(digests, last)),
-        sum(queue.held(path) for path in locks.glob(f"*{queue.RUN}")),
+        queue.busy(locks),
         settings.queue.slots,
         free_bytes(places.project),
         tuple(problems),

@@ -1,7 +1,7 @@
 """Slots without a daemon: every queued run has its own waiting supervisor, and one lock decides.
 
 The lock directory of a workspace holds `<run id>.supervisor` (held while it is supervised) and `<run id>.run`
-(inherited by the trainer's process tree). Everything is decided under `queue.lock`.
+(inherited by the trainer's process tree; it holds the run's directory). Everything is decided under `queue.lock`.
 """
 
 from __future__ import annotations
@@ -9,8 +9,9 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from exptui.core.errors import StorageError
-from exptui.core.files import Lock, LockId, is_held, sha256_bytes
+from exptui.core.errors import CorruptError, StorageError
+from exptui.core.files import Lock, LockId, is_held, sha256_bytes, storage_errors
+from exptui.core.runs import run
 
 SUPERVISOR, RUN = ".supervisor", ".run"
 ADOPTING = "adopting.lock"
@@ -33,15 +34,43 @@ def lock_directory(results: Path) -> Path:
 
 
 def decide(directory: Path) -> Lock:
-    """Take the queue's lock; whoever holds it may look at the others and start or give up."""
-    lock = Lock.take(directory / "queue.lock")
+    """Take the queue's lock; whoever holds it may look at the others and start or give up.
+
+    Raises:
+        StorageError: the file system of the locks has none.
+    """
+    with storage_errors("lock the queue"):
+        lock = Lock.take(directory / "queue.lock")
     assert lock is not None  # waited for
     return lock
 
 
+def take_slot(directory: Path, ticket: str, run_dir: Path) -> Lock:
+    """The run's own lock, and with it a slot; call it under `decide`."""
+    lock = Lock.take(directory / f"{ticket}{RUN}")
+    assert lock is not None  # nobody else takes it
+    os.pwrite(lock.fd, os.fsencode(run_dir), 0)
+    return lock
+
+
+def busy(directory: Path) -> int:
+    """How many slots are taken: by runs whose lock is held, and by orphans of which something works without it."""
+    return sum(held(path) or _orphaned(path) for path in directory.glob(f"*{RUN}"))
+
+
+def _orphaned(path: Path) -> bool:
+    """Its supervisor was killed, as the lock's file is still there."""
+    try:
+        run_dir = Path(os.fsdecode(path.read_bytes()))
+        record = run.read(run_dir)
+    except (OSError, CorruptError):
+        return False
+    return record is not None and run.is_working(run_dir, record)
+
+
 def may_start(directory: Path, ticket: str, slots: int) -> bool:
     """Whether the queued run of that ticket is next and a slot is free; call it under `decide`."""
-    if sum(held(path) for path in directory.glob(f"*{RUN}")) >= slots:
+    if busy(directory) >= slots:
         return False
     for waiting in sorted(directory.glob(f"*{SUPERVISOR}"), key=_age):
         name = waiting.name.removesuffix(SUPERVISOR)

@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
-import contextlib
 import enum
 import os
 import re
-import signal
 import socket
-import time
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Literal
 
 import msgspec
-import psutil
 
+from exptui.core.errors import CorruptError
 from exptui.core.files import LockId, is_held, pretty_json, read_json, write_atomic
+from exptui.core.runs.process import Process, alive, boot_id, marked
 
 STAMP = re.compile(r"_\d{8}T\d{6}Z(-\d+)?$")
-POLL = 0.1
 
 
 class RunState(enum.StrEnum):
@@ -76,14 +73,6 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True):
     network: bool = True
 
 
-class Process(msgspec.Struct, frozen=True, kw_only=True):
-    """A process that cannot be mistaken for a later one with the same number."""
-
-    pid: int
-    start_time: float
-    boot_id: str
-
-
 class Exit(msgspec.Struct, frozen=True, kw_only=True):
     """How the trainer ended: a code or a signal, or the reason why it never started."""
 
@@ -91,6 +80,19 @@ class Exit(msgspec.Struct, frozen=True, kw_only=True):
     signal: int | None = None
     stop_requested: bool = False
     error: str = ""
+
+
+class Attempt(msgspec.Struct, frozen=True, kw_only=True):
+    """attempts/N.json: how far an attempt is, and after its end what is left of it. `processes`: all that worked."""
+
+    attempt: int
+    at: str = ""
+    heartbeat: int = 0
+    pid: int = 0
+    code: int | None = None
+    stop_requested: bool = False
+    processes: tuple[Process, ...] = ()
+    traceback: str = ""
 
 
 class RunRecord(msgspec.Struct, frozen=True, kw_only=True):
@@ -175,6 +177,11 @@ def read(directory: Path) -> RunRecord | None:
         return None
 
 
+def attempt_file(directory: Path, number: int) -> Path:
+    """Where the facts of one attempt are."""
+    return directory / "attempts" / f"{number}.json"
+
+
 def observe(directory: Path) -> tuple[RunRecord | None, RunState]:
     """The record and the state, consistent with each other.
 
@@ -184,7 +191,7 @@ def observe(directory: Path) -> tuple[RunRecord | None, RunState]:
         CorruptError: run.json is there but cannot be read as one.
     """
     record = read(directory)
-    while (state := state_of(record)) in (RunState.LOST, RunState.ORPHANED):
+    while (state := state_of(directory, record)) in (RunState.LOST, RunState.ORPHANED):
         again = read(directory)
         if again == record:
             break
@@ -192,7 +199,7 @@ def observe(directory: Path) -> tuple[RunRecord | None, RunState]:
     return record, state
 
 
-def state_of(record: RunRecord | None) -> RunState:
+def state_of(directory: Path, record: RunRecord | None) -> RunState:
     """The state to show now (the table of contract §4). Never FINISHED without a recorded exit code 0."""
     if record is None:
         return RunState.EXTERNAL
@@ -200,12 +207,12 @@ def state_of(record: RunRecord | None) -> RunState:
         return _ended(record.exit or Exit(error="no exit was recorded"))
     if record.host != socket.gethostname():
         return RunState.REMOTE
-    supervised = record.supervisor_lock is not None and is_held(record.supervisor_lock)
+    supervised = is_supervised(record)
     if record.phase is Phase.QUEUED:
         return RunState.QUEUED if supervised else RunState.LOST
     if supervised:
         return RunState.RUNNING
-    return RunState.ORPHANED if has_leftovers(record) else RunState.LOST
+    return RunState.ORPHANED if is_working(directory, record) else RunState.LOST
 
 
 def _ended(end: Exit) -> RunState:
@@ -214,52 +221,42 @@ def _ended(end: Exit) -> RunState:
     return RunState.FINISHED if end.code == 0 else RunState.FAILED
 
 
-def has_leftovers(record: RunRecord) -> bool:
-    """Whether some process of the trainer's tree still holds the run's lock."""
-    return record.run_lock is not None and is_held(record.run_lock)
+def is_supervised(record: RunRecord) -> bool:
+    """Whether its supervisor is at work."""
+    return record.supervisor_lock is not None and is_there(record.supervisor_lock, record.supervisor)
 
 
-def terminate(process: Process) -> None:
-    """SIGTERM to that very process; a number used again by another one is left alone.
-
-    Raises:
-        PermissionError: it is somebody else's.
-    """
-    with contextlib.suppress(psutil.NoSuchProcess, ProcessLookupError):
-        if abs(psutil.Process(process.pid).create_time() - process.start_time) < 1:
-            os.kill(process.pid, signal.SIGTERM)
+def is_there(lock: LockId, holder: Process | None) -> bool:
+    """Whether who took a lock is there: by the lock, or by the process where that was cleaned away or is not ours."""
+    held = _held(lock)
+    if held is None and holder is None:
+        return True  # just started: it says who it is a moment later
+    return bool(held) or (holder is not None and alive(holder))
 
 
-def end(directory: Path) -> None:
-    """Stop a run of ours and wait until nothing of it works any more; returns at once where nothing does."""
-    while True:
-        record, state = observe(directory)
-        leftovers = record is not None and has_leftovers(record)
-        if record is None or state is RunState.REMOTE or not (state.live or leftovers):
-            return
-        if state in (RunState.QUEUED, RunState.RUNNING):
-            if record.supervisor:
-                terminate(record.supervisor)
-        else:
-            stop_processes(directory, record)
-        time.sleep(POLL)
+def is_working(directory: Path, record: RunRecord) -> bool:
+    """Whether something of the trainer's tree works: it, or a supervisor that waits for it, holds the run's lock."""
+    if record.run_lock is None:
+        return False
+    return bool(_held(record.run_lock)) or bool(processes(directory, record))
 
 
-def stop_processes(directory: Path, record: RunRecord) -> None:
-    """TERM, the grace, KILL to whatever carries the run's id and directory in its environment."""
+def _held(lock: LockId) -> bool | None:
+    """None where it cannot be asked."""
+    try:
+        return is_held(lock)
+    except OSError:
+        return None
+
+
+def processes(directory: Path, record: RunRecord) -> list[Process]:
+    """What works of a run: of those its supervisor noted, and of those with the run's name in their environment."""
+    if record.supervisor is None or record.supervisor.boot_id != boot_id():
+        return []
+    try:
+        noted = read_json(attempt_file(directory, record.attempts), Attempt).processes
+    except (OSError, CorruptError):
+        noted = ()
     # The directory too: a run of another workspace may have begun in the same second under the same id.
     marks = {f"EXPTUI_RUN_ID={record.run_id}".encode(), b"EXPTUI_OUTPUT=" + os.fsencode(directory)}
-    ours = [p for p in psutil.process_iter() if marks <= set(_environ(p.pid).split(b"\0"))]
-    for process in ours:
-        with contextlib.suppress(psutil.NoSuchProcess):
-            process.terminate()
-    for process in psutil.wait_procs(ours, timeout=record.recipe.stop_grace)[1]:
-        with contextlib.suppress(psutil.NoSuchProcess):
-            process.kill()
-
-
-def _environ(pid: int) -> bytes:
-    try:
-        return Path(f"/proc/{pid}/environ").read_bytes()
-    except OSError:
-        return b""
+    return list(dict.fromkeys((*filter(alive, noted), *marked(marks))))

@@ -2,6 +2,7 @@
 
 It is detached, and imports all it needs when it starts, so neither a hang-up nor an upgrade of exptui reaches it.
 The trainer writes straight into `trainer.log`; should this process be killed, the trainer works on.
+Every descendant stays one, as this is a child subreaper; what outlives the trainer is waited for, with the lock held.
 """
 
 from __future__ import annotations
@@ -12,34 +13,28 @@ import os
 import select
 import shutil
 import signal
+import stat
 import subprocess
 import sys
 import time
+import traceback
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
 import msgspec
-import psutil
 
 from exptui.core.errors import ExptuiError
-from exptui.core.files import Lock, LockId, pretty_json, write_atomic
-from exptui.core.runs import adopt, environment, queue, run
+from exptui.core.files import Lock, pretty_json, write_atomic
+from exptui.core.runs import adopt, environment, process, queue, run
 from exptui.core.runs.isolation import Isolation, prepare
 from exptui.core.runs.launch import now
-from exptui.core.runs.run import Exit, Phase, Process
+from exptui.core.runs.process import Process
+from exptui.core.runs.run import Attempt, Exit, Phase
 
 PR_SET_CHILD_SUBREAPER = 36
 POLL = 0.25
 HEARTBEAT = 10.0
-
-
-def boot_id() -> str:
-    """The kernel's name for this boot, empty where it has none."""
-    try:
-        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
-    except OSError:
-        return ""
 
 
 class Supervisor:
@@ -55,7 +50,12 @@ class Supervisor:
         self.locks = self.lock.path.parent
         self.ticket = self.lock.path.name.removesuffix(queue.SUPERVISOR)
         self.scratch = self.locks / f"{self.ticket}.scratch"
+        self.slot: Lock | None = None
+        self.trainer: subprocess.Popen[bytes] | None = None
+        self.attempt = Attempt(attempt=record.attempts)
+        self.beaten = float("-inf")
         self.stop_requested = False
+        os.umask(0o002 if directory.stat().st_mode & stat.S_ISGID else 0o022)
         self.wake, wake_write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         signal.set_wakeup_fd(wake_write)
         for number in (signal.SIGTERM, signal.SIGINT):
@@ -80,22 +80,58 @@ class Supervisor:
 
     def main(self) -> None:
         """Run the whole life of the run; whatever happens, the record says how it ended."""
-        me = psutil.Process()
-        self._save(supervisor=Process(pid=me.pid, start_time=me.create_time(), boot_id=boot_id()))
         end = Exit(error="the supervisor failed")
         try:
+            self._save(supervisor=process.me())
             with contextlib.ExitStack() as held:
-                lock = self._wait_for_slot(held)
-                end = self._train(lock) if lock else Exit(stop_requested=True)
+                end = self._train(held)
                 end = self._adopt(end)
         except (ExptuiError, OSError, subprocess.SubprocessError) as error:
             end = Exit(error=str(error))
+        except BaseException as error:
+            self._note(traceback=traceback.format_exc())
+            at = traceback.extract_tb(error.__traceback__)[-1]
+            where = f"{Path(at.filename).name}, line {at.lineno}, in {at.name}"
+            end = Exit(error=f"the supervisor failed: {type(error).__name__}: {error} ({where})")
+            raise
         finally:
-            shutil.rmtree(self.scratch, ignore_errors=True)
-            self._save(phase=Phase.EXITED, ended_at=now(), exit=end)
-            if not run.has_leftovers(self.record):
-                (self.locks / f"{self.ticket}{queue.RUN}").unlink(missing_ok=True)
-            self.lock.path.unlink(missing_ok=True)
+            self._finish(end)
+
+    def _finish(self, end: Exit) -> None:
+        """Write how it ended, then keep the run's lock as long as something of its tree works."""
+        self.stop_requested = False
+        if not self._family():
+            self._let_go()
+        lock = self.record.run_lock if self.slot else None
+        self._insist(phase=Phase.EXITED, ended_at=now(), exit=end, run_lock=lock)
+        while self._family():
+            if self.stop_requested:
+                self._end_family()
+            self._look()
+            self._pause(1.0)
+        if self.slot:
+            self._note(processes=())
+            self._insist(run_lock=None)
+            self._let_go()
+        self.lock.path.unlink(missing_ok=True)
+
+    def _insist(self, **changes: object) -> None:
+        """Write the record as soon as the disk takes it: an ended run must not become a lost one by a full disk."""
+        while not self.stop_requested and self.directory.is_dir():
+            try:
+                self._save(**changes)
+            except OSError:
+                self._pause(1.0)
+            else:
+                return
+
+    def _let_go(self) -> None:
+        """Nothing of the run works any more: its slot is free."""
+        shutil.rmtree(self.scratch, ignore_errors=True)
+        if self.slot:
+            self.slot.path.unlink(missing_ok=True)
+            self.slot.release()
+            self.slot = None
 
     def _wait_for_slot(self, held: contextlib.ExitStack) -> Lock | None:
         """The run's lock once it is this run's turn; None when a stop came first.
@@ -105,23 +141,27 @@ class Supervisor:
         while not self.stop_requested:
             with queue.decide(self.locks):
                 if queue.may_start(self.locks, self.ticket, self.record.recipe.slots):
-                    alone = self.record.recipe.adopts and Lock.take(self.locks / queue.ADOPTING, wait=False)
-                    if alone is not None:
-                        if alone:
-                            held.callback(alone.release)
-                        return Lock.take(self.locks / f"{self.ticket}{queue.RUN}")
+                    adopting = self.record.recipe.adopts and Lock.take(
+                        self.locks / queue.ADOPTING, wait=False
+                    )
+                    if adopting is not None:
+                        if adopting:
+                            held.callback(adopting.release)
+                        return queue.take_slot(self.locks, self.ticket, self.directory)
             self._pause(POLL)
         return None
 
-    def _train(self, lock: Lock) -> Exit:
-        """Start the trainer, wait for it, and say how it ended."""
+    def _train(self, held: contextlib.ExitStack) -> Exit:
+        """Wait for the turn, start the trainer, wait for it, and say how it ended."""
+        self.slot = self._wait_for_slot(held)
+        if self.slot is None:
+            return Exit(stop_requested=True)
         recipe = self.record.recipe
         shutil.rmtree(self.scratch, ignore_errors=True)
         self.scratch.mkdir(mode=0o700)
-        identity = lock.identity()
         seen = environment.fingerprint(recipe, self.project)
         earlier = self.record.fingerprint or seen
-        self._save(phase=Phase.RUNNING, started_at=now(), run_lock=identity, fingerprint=seen)
+        self._save(phase=Phase.RUNNING, started_at=now(), run_lock=self.slot.identity(), fingerprint=seen)
         if (patch := environment.code_patch(self.project)) and self.record.attempts == 1:
             write_atomic(self.directory / "code.patch", patch)
         self.before = adopt.names(self.results) if recipe.adopts else frozenset()
@@ -134,21 +174,22 @@ class Supervisor:
             "EXPTUI_RUN_ID": self.record.run_id,
         }
         with (self.directory / "trainer.log").open("ab", buffering=0) as log:
-            trainer = subprocess.Popen(
+            self.trainer = subprocess.Popen(
                 self.record.argv or recipe.argv,
                 cwd=recipe.cwd,
                 env=environment.build(recipe, self.scratch, os.environ, extra),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
-                pass_fds=[lock.fd],
-                umask=0o022,
-                process_group=0,
+                pass_fds=[self.slot.fd],
+                start_new_session=True,  # no hang-up of ours reaches it, stopped or not
                 preexec_fn=partial(_before_exec, isolate),  # noqa: PLW1509  this process has one thread
             )
-        lock.release()
-        code = self._watch(trainer, identity)
-        after = environment.code_digest(recipe.code, self.project)
+        code = self._watch(self.trainer)
+        try:
+            after = environment.code_digest(recipe.code, self.project)
+        except (ExptuiError, OSError):
+            after = {}
         changed = self.record.code_changed or not after == seen["code"] == earlier["code"]
         self._save(code_changed=changed)
         return Exit(
@@ -157,21 +198,17 @@ class Supervisor:
             stop_requested=self.stop_requested,
         )
 
-    def _watch(self, trainer: subprocess.Popen[bytes], lock: LockId) -> int:
+    def _watch(self, trainer: subprocess.Popen[bytes]) -> int:
         """Wait for the trainer with a heartbeat; on a stop end its whole tree."""
-        beats, last = 0, float("-inf")
-        while (code := trainer.poll()) is None and not self.stop_requested:
-            if time.monotonic() - last >= HEARTBEAT:
-                last, beats = time.monotonic(), beats + 1
-                self._attempt({"heartbeat": beats, "pid": trainer.pid, "lock": lock.path})
-            self._look_for_directory()
+        while trainer.poll() is None and not self.stop_requested:
+            self._look()
+            with contextlib.suppress(ExptuiError, OSError):  # looked for again, and said, when it has ended
+                self._look_for_directory()
             self._pause(1.0)
-        if code is None:
-            self._end_tree(trainer)
-            code = trainer.wait()
-        self._attempt(
-            {"heartbeat": beats, "pid": trainer.pid, "code": code, "stop_requested": self.stop_requested}
-        )
+        if self.stop_requested:
+            self._end_family()
+        code = trainer.wait()
+        self._note(code=code, stop_requested=self.stop_requested, processes=tuple(self._family()))
         return code
 
     def _look_for_directory(self) -> None:
@@ -192,42 +229,44 @@ class Supervisor:
             return msgspec.structs.replace(end, code=end.code or None, error=error.message)
         return end
 
-    def _attempt(self, facts: dict[str, object]) -> None:
-        number = self.record.attempts
-        directory = self.directory / "attempts"
-        directory.mkdir(exist_ok=True)
-        write_atomic(directory / f"{number}.json", pretty_json({"attempt": number, "at": now(), **facts}))
+    def _look(self) -> None:
+        """Write down the tree: with every heartbeat, and at once when it has changed."""
+        family = tuple(self._family())
+        if due := time.monotonic() - self.beaten >= HEARTBEAT:
+            self.beaten = time.monotonic()
+            for lock in filter(None, (self.lock, self.slot)):
+                os.utime(lock.fd)  # so that nothing that cleans /var/tmp takes it for an old file
+        if due or family != self.attempt.processes:
+            pid = self.trainer.pid if self.trainer else 0
+            self._note(heartbeat=self.attempt.heartbeat + due, pid=pid, processes=family)
 
-    def _end_tree(self, trainer: subprocess.Popen[bytes]) -> None:
-        """SIGTERM to every descendant, the grace, SIGKILL; a subreaper sees those that left their parents too."""
-        deadline = time.monotonic() + self.record.recipe.stop_grace
-        signalled: set[int] = set()
-        while (tree := _alive(trainer)) and time.monotonic() < deadline:
-            for process in tree:
-                if process.pid not in signalled:
-                    signalled.add(process.pid)
-                    with contextlib.suppress(psutil.NoSuchProcess):
-                        process.terminate()
-            self._pause(0.05)
-        while tree := _alive(trainer):
-            for process in tree:
-                with contextlib.suppress(psutil.NoSuchProcess):
-                    process.kill()
-            self._pause(0.05)
+    def _note(self, **facts: object) -> None:
+        """Replace attempts/N.json. It only tells: a disk that is full now is no reason to leave the run alone."""
+        self.attempt = msgspec.structs.replace(self.attempt, at=now(), **facts)
+        path = run.attempt_file(self.directory, self.record.attempts)
+        with contextlib.suppress(OSError):
+            path.parent.mkdir(exist_ok=True)
+            write_atomic(path, pretty_json(self.attempt))
 
+    def _family(self) -> list[Process]:
+        """Every living descendant; the dead are reaped on the way, the trainer by its own poll."""
+        while True:
+            trainer = self.trainer.pid if self.trainer and self.trainer.poll() is None else 0
+            try:
+                while dead := os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT):
+                    if dead.si_pid == trainer:
+                        break
+                    os.waitpid(dead.si_pid, 0)
+            except ChildProcessError:
+                return []
+            # A fork during the look can hide from it; without a child there is none for certain.
+            if found := process.descendants(os.getpid()):
+                return found
 
-def _alive(trainer: subprocess.Popen[bytes]) -> list[psutil.Process]:
-    """Every living descendant; the dead ones are reaped on the way, the trainer by its own poll."""
-    trainer.poll()
-    living = []
-    for process in psutil.Process().children(recursive=True):
-        with contextlib.suppress(psutil.NoSuchProcess):
-            if process.status() != psutil.STATUS_ZOMBIE:
-                living.append(process)
-            elif process.pid != trainer.pid:
-                with contextlib.suppress(ChildProcessError):
-                    os.waitpid(process.pid, os.WNOHANG)
-    return living
+    def _end_family(self) -> None:
+        """What belongs to somebody else is left, and said: left-over processes."""
+        with contextlib.suppress(PermissionError):
+            process.end_all(self._family, self.record.recipe.stop_grace)
 
 
 def _before_exec(isolate: Callable[[], None] | None) -> None:

@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 from exptui.core.errors import RunError, UsageError
-from exptui.core.files import fsync_dir, storage_errors
+from exptui.core.files import fsync_dir, rename, storage_errors
 
 TRASH = ".trash"
 
@@ -20,7 +20,7 @@ def put(run_dir: Path) -> Path:
         while os.path.lexists(place):
             number += 1
             place = folder / f"{run_dir.name}.{number}"
-        run_dir.rename(place)
+        rename(run_dir, place)
         os.utime(place)  # the order of removal, for undo
         fsync_dir(folder)
         fsync_dir(run_dir.parent)
@@ -46,6 +46,6 @@ def take_back(results: Path, name: str = "") -> Path:
     if os.path.lexists(back):
         raise RunError(f"{back} exists again", "Move one of the two away.")
     with storage_errors("take the run back"):
-        last.rename(back)
+        rename(last, back)
         fsync_dir(results)
     return back

@@ -12,7 +12,6 @@ import psutil
 import pytest
 
 from exptui.core.errors import RunError
-from exptui.core.files import is_held
 from exptui.core.runs import run
 from exptui.core.runs.run import RunState, RunView
 from exptui.core.workspace import Workspace
@@ -66,9 +65,7 @@ def test_a_run_that_ends_between_two_looks_is_not_called_lost(
     last(space, directory.name)
     ended = run.read(directory)
     assert ended is not None
-    lock = ended.supervisor_lock
-    assert lock is not None
-    until(lambda: not is_held(lock))
+    until(lambda: not run.is_supervised(ended))
     before = msgspec.structs.replace(ended, phase=run.Phase.RUNNING, exit=None)
     looks = iter([before, ended])
     monkeypatch.setattr(run, "read", lambda _: next(looks, ended))
