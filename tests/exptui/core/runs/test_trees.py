@@ -32,7 +32,7 @@ def wrapped(parent: Path, more: str = "worker.wait()", *words: str) -> tuple[Wor
     command = [sys.executable, "-c", WRAPPER + more, *words]
     space = workspace(parent, command=command, stop_grace=5.0)
     directory = space.run("a")
-    until(lambda: (directory / "pids").exists())
+    until((directory / "pids").exists)
     trainer, worker = map(int, (directory / "pids").read_text().split())
     return space, directory, trainer, worker
 
