@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import getpass
 import os
 import platform
 import shutil
@@ -48,9 +49,11 @@ def examine(root: Path, settings: Callable[[], Settings]) -> Iterator[Finding]:
     for name in ("results", "archive"):
         yield _writable(root / name)
     try:
-        yield Finding("ok", "locks", str(queue.lock_directory(root / "results")))
+        with queue.decide(locks := queue.lock_directory(root / "results")):
+            yield Finding("ok", "locks", str(locks))
     except (ExptuiError, OSError) as error:
         yield Finding("bad", "locks", str(error), getattr(error, "hint", ""))
+    yield from logout(Path("/"), getpass.getuser())
     for tool, what in (
         ("git", "commit and uncommitted changes are recorded"),
         ("tmux", "only for convenience"),
@@ -60,6 +63,35 @@ def examine(root: Path, settings: Callable[[], Settings]) -> Iterator[Finding]:
             tool,
             what if shutil.which(tool) else f"missing: not {what}",
         )
+
+
+def logout(system: Path, user: str) -> Iterator[Finding]:
+    """A note where systemd-logind ends what a user started at the end of the session; logind.conf(5)."""
+    known: dict[str, str] = {}
+    for path in _logind_files(system):
+        try:
+            lines = path.read_text(errors="replace").splitlines()
+        except OSError:
+            continue
+        known |= {key.strip(): value.strip() for key, is_, value in (n.partition("=") for n in lines) if is_}
+    only, excluded = known.get("KillOnlyUsers", ""), known.get("KillExcludeUsers", "root")
+    kills = known.get("KillUserProcesses", "no").lower() in ("yes", "true", "on", "1")
+    if kills and user not in excluded.split() and (not only or user in only.split()):
+        yield Finding(
+            "note",
+            "logout",
+            "KillUserProcesses=yes in logind.conf: runs of this session are ended when you log out",
+            "loginctl enable-linger, then start exptui with: systemd-run --user --scope exptui",
+        )
+
+
+def _logind_files(system: Path) -> list[Path]:
+    """In the order they count; of two drop-ins of one name the one in /etc, then in /run."""
+    drop_ins: dict[str, Path] = {}
+    for folder in ("usr/lib", "usr/local/lib", "run", "etc"):
+        found = (system / folder / "systemd/logind.conf.d").glob("*.conf")
+        drop_ins |= {path.name: path for path in found}
+    return [system / "etc/systemd/logind.conf", *(drop_ins[name] for name in sorted(drop_ins))]
 
 
 def _trainers(root: Path, settings: Settings) -> Iterator[Finding]:

@@ -92,3 +92,55 @@ def test_another_file_of_the_same_name_is_another_lock(tmp_path: Path) -> None:
     second = files.Lock.take(tmp_path / "run.lock", wait=False)
     assert second is not None
     assert second.identity() != identity
+
+
+def test_a_rename_whose_answer_was_lost_has_succeeded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rename = Path.rename
+
+    def twice(source: Path, target: Path) -> Path:
+        rename(source, target)
+        return rename(source, target)  # as a network file system asks again: the name is gone
+
+    monkeypatch.setattr(Path, "rename", twice)
+    files.write_atomic(tmp_path / "run.json", b"new")
+    assert (tmp_path / "run.json").read_bytes() == b"new"
+
+
+def test_a_rename_of_what_somebody_removed_has_not(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    files.write_atomic(tmp_path / "run.json", b"old")
+    rename = Path.rename
+
+    def removed(source: Path, target: Path) -> Path:
+        source.unlink()
+        return rename(source, target)
+
+    monkeypatch.setattr(Path, "rename", removed)
+    with pytest.raises(FileNotFoundError):
+        files.write_atomic(tmp_path / "run.json", b"new")
+    assert (tmp_path / "run.json").read_bytes() == b"old"
+
+
+@pytest.mark.parametrize(("number", "fails"), [(errno.EINVAL, False), (errno.EIO, True)])
+def test_directories_that_cannot_be_synced(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, fails: bool
+) -> None:
+    def refuse(_: int) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(os, "fsync", refuse)
+    if fails:
+        with pytest.raises(OSError, match="Input/output"):
+            files.fsync_dir(tmp_path)
+    else:
+        files.fsync_dir(tmp_path)
+
+
+def test_a_lock_is_for_everybody_who_may_enter_its_directory(tmp_path: Path) -> None:
+    before = os.umask(0o077)
+    try:
+        with files.Lock.take(tmp_path / "x.lock") or pytest.fail("not taken"):
+            assert (tmp_path / "x.lock").stat().st_mode & 0o777 == 0o666
+    finally:
+        os.umask(before)

@@ -57,7 +57,8 @@ def resolve(program: str, project: Path, user: Mapping[str, str]) -> Path:
             project / ".venv/bin",
             *(Path(p) for p in user.get("PATH", os.defpath).split(os.pathsep) if p),
         ]
-        usable = [p for p in places if p.resolve() != own or p == project / ".venv/bin"]
+        shared = sys.prefix == sys.base_prefix  # the system's Python: its directory is everybody's
+        usable = [p for p in places if shared or p.resolve() != own or p == project / ".venv/bin"]
         if program == "tiny-agent-trainer":
             usable.append(own)
         if found := shutil.which(program, path=os.pathsep.join(map(str, usable))):
