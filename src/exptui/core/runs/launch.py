@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import getpass
 import os
 import re
-import shutil
 import socket
 import subprocess
 import sys
@@ -17,13 +17,15 @@ from pathlib import Path
 from msgspec import structs
 
 from exptui.core.configs.config import Config
-from exptui.core.errors import RunError, UsageError
+from exptui.core.errors import RunError, StorageError, UsageError
 from exptui.core.files import Lock, fsync_dir, storage_errors, write_atomic
 from exptui.core.runs import environment, queue, run
 from exptui.core.runs.run import Phase, Recipe, RunRecord
 from exptui.core.settings import Settings, TrainerSettings
 
 PLACEHOLDER = re.compile(r"(?<!\$)\{([A-Za-z_]\w*)\}")  # not the ${X} of a shell, not a JSON object
+
+CLAIM = ".launch.lock"  # in a run's directory until the run is queued
 
 
 @dataclass(frozen=True)
@@ -101,9 +103,10 @@ def freeze(
     )
 
 
-def claim(results: Path, stem: str) -> Path:
-    """Make the run's directory; `mkdir` decides between two launchers of the same second.
+def claim(results: Path, stem: str) -> tuple[Path, Lock]:
+    """Make the run's directory, and the lock in it that says it is being filled.
 
+    `mkdir` decides between two launchers of the same second.
     An id that an archive beside `results` has is not given again.
     """
     base = f"{stem}_{datetime.now(UTC):%Y%m%dT%H%M%SZ}"
@@ -113,9 +116,11 @@ def claim(results: Path, stem: str) -> Path:
             continue
         try:
             directory.mkdir()
-        except FileExistsError:
+            lock = Lock.take(directory / CLAIM)
+        except (FileExistsError, FileNotFoundError):  # not found: empty as it was, a recovery removed it
             continue
-        return directory
+        assert lock is not None  # waited for
+        return directory, lock
     raise RunError(f"{results} already has 9,999 runs named {base}", "Wait a second and try again.")
 
 
@@ -128,13 +133,26 @@ def launch(config: Config, settings: Settings, places: Places) -> Path:
     trainer = settings.trainer_for(config.path.name)
     with storage_errors("create the run's directory"):
         places.results.mkdir(exist_ok=True)
-        directory = claim(places.results, config.stem)
-    try:
-        begin(directory, config, freeze(config, trainer, settings, places, directory), places)
-    except BaseException:
-        shutil.rmtree(directory, ignore_errors=True)
-        raise
+        directory, lock = claim(places.results, config.stem)
+    with lock:
+        try:
+            begin(directory, config, freeze(config, trainer, settings, places, directory), places)
+        except BaseException:
+            with contextlib.suppress(OSError, StorageError):  # then a recovery does it
+                discard(directory)
+            raise
+        with contextlib.suppress(OSError):  # then a recovery removes it
+            lock.path.unlink()
     return directory
+
+
+def discard(directory: Path) -> None:
+    """Remove a claimed directory whose run was not started; the claim goes last, so that it can be done again."""
+    (queue.lock_directory(directory.parent) / f"{directory.name}{queue.SUPERVISOR}").unlink(missing_ok=True)
+    for path in sorted(directory.iterdir(), key=lambda path: path.name == CLAIM):
+        path.unlink()
+    directory.rmdir()
+    fsync_dir(directory.parent)
 
 
 def begin(directory: Path, config: Config, recipe: Recipe, places: Places, ticket: str = "") -> None:

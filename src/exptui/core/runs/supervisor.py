@@ -51,7 +51,7 @@ class Supervisor:
         self.lock = Lock(lock_fd, Path(record.supervisor_lock.path))
         self.locks = self.lock.path.parent
         self.ticket = self.lock.path.name.removesuffix(queue.SUPERVISOR)
-        self.scratch = self.locks / f"{self.ticket}.scratch"
+        self.scratch = self.locks / f"{self.ticket}{queue.SCRATCH}"
         self.stop_requested = False
         self.wake, wake_write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         signal.set_wakeup_fd(wake_write)
@@ -98,6 +98,7 @@ class Supervisor:
         """The run's lock once it is this run's turn; None when a stop came first.
 
         Of the trainers that choose their directory themselves one works at a time: `held` keeps that lock.
+        It lets go of ours too where the trainer could not be started.
         """
         while not self.stop_requested:
             with queue.decide(self.locks):
@@ -106,7 +107,8 @@ class Supervisor:
                     if alone is not None:
                         if alone:
                             held.callback(alone.release)
-                        return Lock.take(self.locks / f"{self.ticket}{queue.RUN}")
+                        lock = Lock.take(self.locks / f"{self.ticket}{queue.RUN}")
+                        return lock and held.enter_context(lock)
             self._pause(POLL)
         return None
 
@@ -127,7 +129,10 @@ class Supervisor:
             "EXPTUI_CONFIG": str(self.directory / "config.toml"),
             "EXPTUI_RUN_ID": self.record.run_id,
         }
-        with (self.directory / "trainer.log").open("ab", buffering=0) as log:
+        log = os.open(
+            self.directory / "trainer.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o666
+        )
+        try:
             trainer = subprocess.Popen(
                 self.record.argv or recipe.argv,
                 cwd=recipe.cwd,
@@ -140,6 +145,11 @@ class Supervisor:
                 process_group=0,
                 preexec_fn=default_signals,  # noqa: PLW1509  this process has one thread
             )
+        finally:
+            with contextlib.suppress(
+                OSError
+            ):  # it is closed whatever is said, and the trainer may be at work
+                os.close(log)
         lock.release()
         code = self._watch(trainer, identity)
         after = environment.code_digest(recipe.code, self.project)
@@ -155,10 +165,11 @@ class Supervisor:
         """Wait for the trainer with a heartbeat; on a stop end its whole tree."""
         beats, last = 0, float("-inf")
         while (code := trainer.poll()) is None and not self.stop_requested:
-            if time.monotonic() - last >= HEARTBEAT:
-                last, beats = time.monotonic(), beats + 1
-                self._attempt({"heartbeat": beats, "pid": trainer.pid, "lock": lock.path})
-            self._look_for_directory()
+            with contextlib.suppress(OSError):  # a full disk: a missing heartbeat, not the end of watching
+                if time.monotonic() - last >= HEARTBEAT:
+                    last, beats = time.monotonic(), beats + 1
+                    self._attempt({"heartbeat": beats, "pid": trainer.pid, "lock": lock.path})
+                self._look_for_directory()
             self._pause(1.0)
         if code is None:
             self._end_tree(trainer)
