@@ -13,13 +13,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from exptui.core.errors import ExptuiError
 from exptui.core.runs import queue
 from exptui.core.workspace import Workspace
-from faults import inject, mutants, state
-from faults.inject import Call, Fault, Gate
+from faults import inject, mutants, patched, state
+from faults.inject import Call, Fault
 from faults.operations import OPERATIONS, Operation
 
+RUN = inject.traced if inject.available() else patched.traced
 DONE, REFUSED, RAW = 0, 10, 11
 MEMORY = Path("/dev/shm")
 
@@ -72,7 +72,7 @@ def _fresh(name: str) -> tuple[Workspace, state.Files]:
 def _report(operation: Operation, act: Callable[[], object], notes: Path) -> int:
     try:
         act()
-    except (ExptuiError, *operation.raises) as error:
+    except operation.raises as error:
         notes.write_text(str(error))
         return REFUSED
     except BaseException:  # noqa: BLE001  that it is none of the expected ones is the finding
@@ -81,8 +81,8 @@ def _report(operation: Operation, act: Callable[[], object], notes: Path) -> int
     return DONE
 
 
-def _child(operation: Operation, space: Workspace, mutant: str, notes: Path) -> Callable[[Gate], int]:
-    def act(gate: Gate) -> int:
+def _child(operation: Operation, space: Workspace, mutant: str, notes: Path) -> Callable[[inject.Waits], int]:
+    def act(gate: inject.Waits) -> int:
         mutants.apply(mutant)
         traced = operation.arrange(space)
         gate.pass_through()
@@ -95,7 +95,7 @@ def explore(name: str, mutant: str = "") -> list[Call]:
     """Every call of an operation that touches its workspace or its locks, in order."""
     operation, (space, _) = OPERATIONS[name], _fresh(name)
     notes, log = _base() / "notes", _base() / "log"
-    ran = inject.traced(_child(operation, space, mutant, notes), log, None, follow=operation.follow)
+    ran = RUN(_child(operation, space, mutant, notes), log, None, follow=operation.follow)
     code = None if ran.status is None else os.waitstatus_to_exitcode(ran.status)
     _forget_when_over(space)
     if code != DONE:
@@ -129,9 +129,7 @@ def break_once(name: str, fault: Fault, mutant: str = "") -> Result:
 
         return after
 
-    ran = inject.traced(
-        _child(operation, space, mutant, notes), log, fault, follow=operation.follow, meanwhile=rival
-    )
+    ran = RUN(_child(operation, space, mutant, notes), log, fault, follow=operation.follow, meanwhile=rival)
     code, found = _outcome(ran.status, notes)
     violations += found
     happened = inject.happened(fault, ran)

@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 CHANGING = (
     "mkdir", "mkdirat", "write", "pwrite64", "fsync", "fdatasync", "ftruncate", "truncate", "rename", "renameat",
@@ -117,6 +118,16 @@ def wait(pid: int, limit: float = LIMIT) -> int | None:
     return status if ended else None
 
 
+Meanwhile = Callable[[], Callable[[], None]]
+
+
+class Waits(Protocol):
+    """Passed by a child when it has prepared what is not to be traced."""
+
+    def pass_through(self) -> None:
+        """Go on to what is traced."""
+
+
 class Gate:
     """Where a child waits, its preparations made, until the tracer is there."""
 
@@ -140,12 +151,12 @@ class Gate:
 
 
 def traced(
-    act: Callable[[Gate], int],
+    act: Callable[[Waits], int],
     log: Path,
     fault: Fault | None,
     *,
     follow: bool,
-    meanwhile: Callable[[], Callable[[], None]] | None = None,
+    meanwhile: Meanwhile | None = None,
 ) -> Ran:
     """Run `act` in a child under strace, with a fault or, without one, logging every call of TRACED.
 
@@ -167,17 +178,24 @@ def traced(
                 os.waitpid(pid, 0)
                 raise OSError("strace could not attach")
         os.kill(pid, signal.SIGUSR1)
-        after = meanwhile() if meanwhile and _stopped(pid, log) else None
-        if fault and fault.kind == STOP:
-            os.kill(pid, signal.SIGCONT)
-        status = wait(pid)
-        if after is not None:
-            after()
+        status = watched(pid, log, fault, meanwhile)
         try:
             tracer.wait(5)
         except subprocess.TimeoutExpired:
             tracer.terminate()
     return Ran(status, log.read_text(errors="replace"))
+
+
+def watched(pid: int, log: Path, fault: Fault | None, meanwhile: Meanwhile | None) -> int | None:
+    """The wait status of a child that is let go; where a STOP is its fault, others act while it stands still."""
+    after = None
+    if fault and fault.kind == STOP and _stopped(pid, log):
+        after = meanwhile() if meanwhile else None
+        os.kill(pid, signal.SIGCONT)
+    status = wait(pid)
+    if after is not None:
+        after()
+    return status
 
 
 def _stopped(pid: int, log: Path) -> bool:

@@ -13,6 +13,7 @@ from pathlib import Path
 from msgspec import structs
 
 from exptui.core.archive import ledger, seal
+from exptui.core.errors import ExptuiError
 from exptui.core.files import Lock
 from exptui.core.runs import launch, queue, run, supervisor
 from exptui.core.runs.run import RunState
@@ -39,7 +40,7 @@ class Operation:
     done: Callable[[Workspace, Files], list[str]]
     again: Callable[[Workspace, Files], list[str]]
     follow: bool = True
-    raises: tuple[type[Exception], ...] = ()  # besides ExptuiError, where its contract says so
+    raises: tuple[type[Exception], ...] = (ExptuiError,)  # what its contract says
 
 
 def finished(parent: Path) -> Workspace:
@@ -142,10 +143,11 @@ def queued(space: Workspace) -> Iterator[tuple[Path, Lock]]:
     """A queued run whose supervisor is not started: its directory and the supervisor's lock, taken."""
     held: list[Lock] = []
 
-    def keep(_module: str, _paths: object, lock: Lock) -> None:
+    def keep(module: str, paths: object, lock: Lock) -> None:
         held.append(Lock(os.dup(lock.fd), lock.path))
 
-    original, launch.detach = launch.detach, keep
+    original = launch.detach
+    launch.detach = keep
     try:
         yield space.run("a"), held[0]
     finally:
@@ -234,8 +236,8 @@ def unentered(parent: Path) -> Workspace:
 def claimed(parent: Path) -> Workspace:
     """What launchers left that were killed before their runs were queued."""
     space = finished(parent)
-    claim, lock = launch.claim(space.results, "a")
-    lock.release()
+    claim = launch.claim(space.results, "a")
+    (claim / launch.CLAIM).touch()
     (claim / "config.toml").write_bytes((space.configs / "a.toml").read_bytes())
     (claim / ".run.json.4194304.partial").write_bytes(b"{")
     (space.results / "a_20250101T000000Z").mkdir()
@@ -281,10 +283,10 @@ OPERATIONS = {
     operation.name: operation
     for operation in (
         Operation("start", finished, lambda space: lambda: space.run("a"), _began, _begin_again, follow=False),
-        Operation("supervise", finished, _supervise, _supervised, _supervise_again, follow=False, raises=(OSError,)),
-        Operation("replace", finished, _replace, _replaced, _replace_again, raises=(OSError,)),
-        Operation("chronicle", finished, lambda space: lambda: chronicles.write(space), chronicles.sealed, chronicles.again, raises=(OSError,)),
-        Operation("chronicle resumed", chronicled, lambda space: lambda: chronicles.resume(space), chronicles.sealed, chronicles.again, raises=(OSError,)),
+        Operation("supervise", finished, _supervise, _supervised, _supervise_again, follow=False, raises=(ExptuiError, OSError)),
+        Operation("replace", finished, _replace, _replaced, _replace_again, raises=(ExptuiError, OSError)),
+        Operation("chronicle", finished, lambda space: lambda: chronicles.write(space), chronicles.sealed, chronicles.again, raises=(ExptuiError, OSError)),
+        Operation("chronicle resumed", chronicled, lambda space: lambda: chronicles.resume(space), chronicles.sealed, chronicles.again, raises=(ExptuiError, OSError)),
         Operation("archive", finished, _archive, _archive_done, _archive_again),
         Operation("archive --keep", finished, _archive_keep, _keep_done, _again_keeping),
         Operation("archive again", lambda parent: archived(parent, keep=True), _archive, _archive_done, _archive_again),

@@ -103,10 +103,9 @@ def freeze(
     )
 
 
-def claim(results: Path, stem: str) -> tuple[Path, Lock]:
-    """Make the run's directory, and the lock in it that says it is being filled.
+def claim(results: Path, stem: str) -> Path:
+    """Make the run's directory; `mkdir` decides between two launchers of the same second.
 
-    `mkdir` decides between two launchers of the same second.
     An id that an archive beside `results` has is not given again.
     """
     base = f"{stem}_{datetime.now(UTC):%Y%m%dT%H%M%SZ}"
@@ -116,11 +115,9 @@ def claim(results: Path, stem: str) -> tuple[Path, Lock]:
             continue
         try:
             directory.mkdir()
-            lock = Lock.take(directory / CLAIM)
-        except (FileExistsError, FileNotFoundError):  # not found: empty as it was, a recovery removed it
+        except FileExistsError:
             continue
-        assert lock is not None  # waited for
-        return directory, lock
+        return directory
     raise RunError(f"{results} already has 9,999 runs named {base}", "Wait a second and try again.")
 
 
@@ -133,7 +130,9 @@ def launch(config: Config, settings: Settings, places: Places) -> Path:
     trainer = settings.trainer_for(config.path.name)
     with storage_errors("create the run's directory"):
         places.results.mkdir(exist_ok=True)
-        directory, lock = claim(places.results, config.stem)
+        directory = claim(places.results, config.stem)
+        lock = Lock.take(directory / CLAIM)
+    assert lock is not None  # waited for
     with lock:
         try:
             begin(directory, config, freeze(config, trainer, settings, places, directory), places)

@@ -46,7 +46,9 @@ def sweep(directory: Path) -> list[str]:
     """Remove the locks and scratch directories of runs of which no process is left; a message each."""
     messages = []
     with decide(directory):  # locks are taken under it: one that nobody holds now is nobody's
-        names = {path.name.removesuffix(path.suffix) for path in directory.iterdir() if path.suffix in _OF_A_RUN}
+        names = {
+            path.name.removesuffix(path.suffix) for path in directory.iterdir() if path.suffix in _OF_A_RUN
+        }
         for name in sorted(names):
             lock, supervisor, scratch = (directory / f"{name}{suffix}" for suffix in _OF_A_RUN)
             if not held(lock) and not held(supervisor):
