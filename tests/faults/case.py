@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import itertools
 import json
 import os
 import shutil
@@ -21,6 +22,7 @@ from faults.operations import OPERATIONS, Operation
 
 RUN = inject.traced if inject.available() else patched.traced
 DONE, REFUSED, RAW = 0, 10, 11
+_NUMBERS = itertools.count()
 MEMORY = Path("/dev/shm")
 
 
@@ -63,8 +65,9 @@ def _forget(space: Workspace) -> None:
 
 def _fresh(name: str) -> tuple[Workspace, state.Files]:
     template, before = _template(name)
-    parent = _base() / "case"
-    shutil.rmtree(parent, ignore_errors=True)
+    for old in _base().glob("case *"):
+        shutil.rmtree(old)
+    parent = _base() / f"case {next(_NUMBERS)}"  # another place each time, and with it other locks
     shutil.copytree(template, parent)
     return Workspace(parent / "experiments"), before
 
@@ -104,8 +107,7 @@ def explore(name: str, mutant: str = "") -> list[Call]:
 
 
 def _forget_when_over(space: Workspace) -> None:
-    for path in space.run_directories():
-        list(space.wait(path.name))
+    state.settle(space)
     _forget(space)
 
 
@@ -184,8 +186,7 @@ def _verdict(operation: Operation, space: Workspace, before: state.Files, code: 
     found = []
     if code == DONE:
         found += [f"a success is not one: {problem}" for problem in operation.done(space, before)]
-    for path in space.run_directories():
-        list(space.wait(path.name))
+    state.settle(space)
     space.recover()
     found += [f"recover() is not idempotent: {message}" for message in space.recover()]
     found += [f"recovered: {problem}" for problem in state.problems(space, before, midway=True)]

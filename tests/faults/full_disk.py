@@ -93,8 +93,7 @@ def _one(name: str, parent: Path, full: Callable[[], AbstractContextManager[None
             act()
         except operation.raises:
             refused = True
-        for path in space.run_directories():
-            list(space.wait(path.name))
+        state.settle(space)
     if not refused and name != "start":  # a run may fail for want of space, and then says so
         found += [f"a success is not one: {problem}" for problem in operation.done(space, before)]
     space.recover()

@@ -15,7 +15,7 @@ from msgspec import structs
 from exptui.core.archive import ledger, seal
 from exptui.core.errors import ExptuiError
 from exptui.core.files import Lock
-from exptui.core.runs import launch, queue, run, supervisor
+from exptui.core.runs import adopt, launch, queue, run, supervisor
 from exptui.core.runs.run import RunState
 from exptui.core.workspace import Workspace
 from faults import chronicles
@@ -237,7 +237,7 @@ def claimed(parent: Path) -> Workspace:
     """What launchers left that were killed before their runs were queued."""
     space = finished(parent)
     claim = launch.claim(space.results, "a")
-    (claim / launch.CLAIM).touch()
+    (claim / adopt.CLAIM).touch()
     (claim / "config.toml").write_bytes((space.configs / "a.toml").read_bytes())
     (claim / ".run.json.4194304.partial").write_bytes(b"{")
     (space.results / "a_20250101T000000Z").mkdir()

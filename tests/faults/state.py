@@ -11,6 +11,7 @@ from exptui.core.errors import ExptuiError
 from exptui.core.runs import queue
 from exptui.core.runs.run import RunState
 from exptui.core.workspace import Workspace
+from support import until
 
 Files = dict[str, dict[str, bytes]]
 """Run id → path → bytes, of every run there was before."""
@@ -41,6 +42,14 @@ def _restored(path: Path) -> dict[str, bytes]:
         return contents(place)
 
 
+def settle(space: Workspace) -> None:
+    """Wait until no run is at work and every supervisor has ended, which is a moment after its run has."""
+    for path in space.run_directories():
+        list(space.wait(path.name))
+    locks = queue.lock_directory(space.results)
+    until(lambda: not any(queue.held(path) for path in locks.glob(f"*{queue.SUPERVISOR}")))
+
+
 def sealed_problems(space: Workspace, run_id: str, files: dict[str, bytes]) -> list[str]:
     """Why the archive of a run is not a good one; empty when it is."""
     path = archives(space).get(run_id)
@@ -55,9 +64,11 @@ def sealed_problems(space: Workspace, run_id: str, files: dict[str, bytes]) -> l
 
 
 def problems(space: Workspace, before: Files, *, midway: bool = False) -> list[str]:
-    """Everything that is wrong. `midway`: the operation was not done again yet, which cuts the ledger's torn
+    """Everything that is wrong once all has settled. `midway`: the operation was not done again yet, which cuts the ledger's torn
     last line and replaces the beginning of a trainer's new chronicle."""
-    return [*_left_over(space, midway=midway), *_ledger(space, midway=midway), *_runs(space, before)]
+    settle(space)
+    found = [*_left_over(space, midway=midway), *_ledger(space), *_runs(space, before)]
+    return [problem for problem in found if not (midway and problem.endswith("the last line is torn"))]
 
 
 def _left_over(space: Workspace, *, midway: bool) -> list[str]:
@@ -83,10 +94,8 @@ def _left_locks(space: Workspace) -> list[str]:
     return [f"left over: {path.name}" for path in paths if path.suffix in ours]
 
 
-def _ledger(space: Workspace, *, midway: bool) -> list[str]:
+def _ledger(space: Workspace) -> list[str]:
     events, found = ledger.read(space.archives)
-    if midway:
-        found = [problem for problem in found if not problem.endswith("is torn")]
     known, here = set(ledger.identities(events)), set(archives(space))
     return found + [f"ledger and archives disagree: {sorted(known)} {sorted(here)}"] * (known != here)
 

@@ -8,7 +8,8 @@ from pathlib import Path
 from exptui.core.errors import CorruptError
 from exptui.core.files import Lock, remove_abandoned, storage_errors
 from exptui.core.runs import queue, run
-from exptui.core.runs.launch import CLAIM, discard
+from exptui.core.runs.adopt import CLAIM
+from exptui.core.runs.launch import discard
 from exptui.core.runs.run import RunState
 
 

@@ -20,12 +20,11 @@ from exptui.core.configs.config import Config
 from exptui.core.errors import RunError, StorageError, UsageError
 from exptui.core.files import Lock, fsync_dir, storage_errors, write_atomic
 from exptui.core.runs import environment, queue, run
+from exptui.core.runs.adopt import CLAIM
 from exptui.core.runs.run import Phase, Recipe, RunRecord
 from exptui.core.settings import Settings, TrainerSettings
 
 PLACEHOLDER = re.compile(r"(?<!\$)\{([A-Za-z_]\w*)\}")  # not the ${X} of a shell, not a JSON object
-
-CLAIM = ".launch.lock"  # in a run's directory until the run is queued
 
 
 @dataclass(frozen=True)
