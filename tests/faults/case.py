@@ -23,7 +23,7 @@ from faults.operations import OPERATIONS, Operation
 RUN = inject.traced if inject.available() else patched.traced
 DONE, REFUSED, RAW = 0, 10, 11
 _NUMBERS = itertools.count()
-MEMORY = Path("/dev/shm")
+MEMORY = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None  # the faults are the kernel's, not the disk's
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,8 +38,13 @@ class Result:
 
 @functools.cache
 def _base() -> Path:
-    """Where this process keeps its workspaces: in memory if it can, as the faults are the kernel's answers."""
-    return Path(tempfile.mkdtemp(prefix="faults-", dir=MEMORY if os.access(MEMORY, os.W_OK) else None))
+    """Where this process keeps its workspaces."""
+    return Path(tempfile.mkdtemp(prefix="faults-", dir=tempfile.tempdir or MEMORY))
+
+
+def work_in(home: str) -> None:
+    """Keep them below this directory, which somebody else removes."""
+    tempfile.tempdir = home
 
 
 @functools.cache
