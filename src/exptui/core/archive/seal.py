@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from exptui.core.archive import ledger, tarball
+from exptui.core.archive import ledger, signature, tarball
 from exptui.core.archive import manifest as mf
 from exptui.core.archive.reader import Reader
 from exptui.core.errors import ArchiveError, CorruptError
@@ -23,6 +23,7 @@ from exptui.core.files import (
     free_bytes,
     fsync_dir,
     sha256_bytes,
+    sha256_file,
     storage_errors,
     write_atomic,
 )
@@ -30,6 +31,8 @@ from exptui.core.files import (
 TRASH = ".trash-"
 TARBALL, MANIFEST, DIGESTS, CARD = ".tar.gz", ".manifest.json", ".sha256", ".card.json"
 SIDECARS = (MANIFEST, DIGESTS, CARD)
+SIGNATURE = ".sig"  # optional; written last, so never without the other three
+ALL_SIDECARS = (*SIDECARS, SIGNATURE)
 _HEADROOM = 4 << 20
 
 
@@ -97,10 +100,13 @@ def seal(
     card: bytes,
     *,
     keep: bool = False,
+    sign: signature.Sign | None = None,
     progress: Progress | None = None,
     cancel: Cancel | None = None,
 ) -> Sealed:
     """Archive a run. Its source is removed (unless `keep`) only after the archive was read back and committed.
+
+    With `sign`, what it makes of the manifest lies beside the archive before that is committed.
 
     Raises:
         ArchiveError: refused, with the reason; the source is untouched and nothing is left behind.
@@ -117,7 +123,9 @@ def seal(
     if lock is None:
         raise ArchiveError(f"{seed.run_id} is being archived already", "Wait for that to finish.")
     try:
-        return _sealed(run_dir, archive_dir, seed, card, keep=keep, progress=progress, cancel=cancel)
+        return _sealed(
+            run_dir, archive_dir, seed, card, keep=keep, sign=sign, progress=progress, cancel=cancel
+        )
     finally:
         with contextlib.suppress(OSError):
             lock.path.unlink()
@@ -131,6 +139,7 @@ def _sealed(
     card: bytes,
     *,
     keep: bool,
+    sign: signature.Sign | None,
     progress: Progress | None,
     cancel: Cancel | None,
 ) -> Sealed:
@@ -140,16 +149,18 @@ def _sealed(
     manifest = _manifest(seed, mf.scan(run_dir, seed.observational, meter, cancel))
     data = mf.encode(manifest)
     mf.decode(data)
+    signed = sign(data) if sign is not None else b""
     already = os.path.lexists(final)
     if already:
         packed = _same_or_refused(final, data, meter, cancel)
-        if not _complete(archive_dir, seed.run_id):
-            _write_sidecars(archive_dir, seed.run_id, packed, data, card)
+        if not _complete(archive_dir, seed.run_id, signed):
+            _write_sidecars(archive_dir, seed.run_id, packed, data, card, signed)
     else:
-        packed = _commit(run_dir, archive_dir, manifest, data, card, meter, cancel)
-    events, _ = ledger.read(archive_dir)
-    if ledger.identities(events).get(seed.run_id) != packed.identity:
-        ledger.append(archive_dir, ledger.event("archived", seed.run_id, packed.identity))
+        packed = _commit(run_dir, archive_dir, manifest, data, card, signed, meter, cancel)
+    entry = ledger.event("archived", seed.run_id, packed.identity, **sidecar_facts(archive_dir, seed.run_id))
+    known = ledger.archived(ledger.read(archive_dir)[0]).get(seed.run_id, {})
+    if any(known.get(name) != entry.get(name) for name in ("identity", "card", "signed_by")):
+        ledger.append(archive_dir, entry)
     if not keep:
         _remove_source(run_dir, manifest)
     return Sealed(seed.run_id, packed.identity, final, manifest.total_bytes, packed.gz_size, already, skipped)
@@ -198,12 +209,13 @@ def _commit(
     manifest: mf.Manifest,
     data: bytes,
     card: bytes,
+    signed: bytes,
     meter: Meter,
     cancel: Cancel | None,
 ) -> tarball.Packed:
     run_id = manifest.run_id
     final, partial = beside(archive_dir, run_id, TARBALL), partial_path(archive_dir, run_id)
-    overhead = 2 * len(data) + len(card) + 4096 * len(manifest.files) + _HEADROOM
+    overhead = 2 * len(data) + len(card) + len(signed) + 4096 * len(manifest.files) + _HEADROOM
     with storage_errors("prepare the archive"):
         free = free_bytes(archive_dir)
     if free < manifest.total_bytes + overhead:
@@ -215,29 +227,51 @@ def _commit(
         packed = tarball.pack(run_dir, data, manifest, partial, meter, cancel)
         if read_back(partial, data, meter, cancel) != packed:
             raise ArchiveError(f"{run_id}: the disk gave back other bytes", "Check that disk.")  # noqa: TRY301
-        _write_sidecars(archive_dir, run_id, packed, data, card)
+        _write_sidecars(archive_dir, run_id, packed, data, card, signed)
         if cancel is not None:
             cancel.check()
         _publish(partial, final)
     except BaseException:
         if not os.path.lexists(final):
-            for left in (partial, *(beside(archive_dir, run_id, suffix) for suffix in SIDECARS)):
+            for left in (partial, *(beside(archive_dir, run_id, suffix) for suffix in ALL_SIDECARS)):
                 with contextlib.suppress(OSError):
                     left.unlink()
         raise
     return packed
 
 
-def _complete(archive_dir: Path, run_id: str) -> bool:
-    return all(beside(archive_dir, run_id, suffix).exists() for suffix in SIDECARS)
+def _complete(archive_dir: Path, run_id: str, signed: bytes) -> bool:
+    wanted = ALL_SIDECARS if signed else SIDECARS
+    return all(beside(archive_dir, run_id, suffix).exists() for suffix in wanted)
 
 
-def _write_sidecars(archive_dir: Path, run_id: str, packed: tarball.Packed, data: bytes, card: bytes) -> None:
+def sidecar_facts(archive_dir: Path, run_id: str) -> dict[str, str]:
+    """What the ledger keeps of the sidecars that nothing else covers: the card's digest, whose key signed.
+
+    Raises:
+        CorruptError: the signature is damaged.
+        StorageError: one of them cannot be read.
+    """
+    facts: dict[str, str] = {}
+    with storage_errors("read the archive's sidecars"):
+        card, made = beside(archive_dir, run_id, CARD), signature.load(beside(archive_dir, run_id, SIGNATURE))
+        if card.exists():
+            facts["card"] = sha256_file(card)[0]
+        if made is not None:
+            facts["signed_by"] = signature.key_of(made)
+    return facts
+
+
+def _write_sidecars(
+    archive_dir: Path, run_id: str, packed: tarball.Packed, data: bytes, card: bytes, signed: bytes
+) -> None:
     lines = f"{packed.gz_sha256}  {run_id}{TARBALL}\n{sha256_bytes(data)}  {run_id}{MANIFEST}\n"
     with storage_errors("write the archive's sidecars"):
         write_atomic(beside(archive_dir, run_id, MANIFEST), data)
         write_atomic(beside(archive_dir, run_id, DIGESTS), lines.encode())
         write_atomic(beside(archive_dir, run_id, CARD), card)
+        if signed:
+            write_atomic(beside(archive_dir, run_id, SIGNATURE), signed)
 
 
 def _publish(partial: Path, final: Path) -> None:
@@ -272,6 +306,6 @@ def remove_tree(path: Path) -> None:
 
 def partial_run_id(name: str) -> str | None:
     """The run id of a temporary file in archive/, or None when it is not ours."""
-    suffixes = "|".join(re.escape(suffix) for suffix in (TARBALL, *SIDECARS))
+    suffixes = "|".join(re.escape(suffix) for suffix in (TARBALL, *ALL_SIDECARS))
     match = re.fullmatch(rf"\.(.+?)(?:{suffixes})(?:\.\d+)?{re.escape(PARTIAL)}", name)
     return match[1] if match else None
