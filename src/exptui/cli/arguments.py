@@ -19,10 +19,10 @@ class Parser(argparse.ArgumentParser):
 
 
 def _subset(text: str) -> Subset:
-    n, of = (int(part) for part in text.split("/"))
-    if not 1 <= n <= of:
-        raise ValueError(text)
-    return Subset(n, of)
+    n, _, of = text.partition("/")
+    if not (n.isdecimal() and of.isdecimal() and 1 <= int(n) <= int(of)):
+        raise argparse.ArgumentTypeError(f"not N/T, as 2/7: {text!r}")
+    return Subset(int(n), int(of))
 
 
 def parser() -> argparse.ArgumentParser:
