@@ -244,8 +244,8 @@ def _same_file(fd: int, path: Path) -> bool:
 def is_held(lock: LockId) -> bool:
     """Whether some process holds that very lock. Never takes it exclusively, so two readers do not meet."""
     try:
-        fd = os.open(lock.path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
-    except FileNotFoundError:
+        fd = os.open(lock.path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except (FileNotFoundError, ValueError):  # a path with a NUL names nothing
         return False
     try:
         stat = os.fstat(fd)
