@@ -6,7 +6,7 @@ PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3; do \
 	if "$$p" -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1; then echo "$$p"; break; fi; done)
 TESTS  ?= tests
 
-.PHONY: run test lint lock clean screenshots bench
+.PHONY: run test hostile lint lock clean screenshots bench
 .DEFAULT_GOAL := run
 
 # The cockpit; where there is no terminal, the tour of the commands.
@@ -20,6 +20,10 @@ screenshots: $(STAMP)
 
 test: lint
 	$(BIN)/python -m pytest -n 2 --dist worksteal $(TESTS)
+
+# Damage, hostile archives and fuzzing in their long form; the figures go to build/hostile.json.
+hostile: $(STAMP)
+	HOSTILE=full $(BIN)/python -m pytest -p no:xdist tests/hostile
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

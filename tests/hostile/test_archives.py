@@ -87,6 +87,13 @@ GOOD = packed(*HEAD, *A, *B, *C)
 TAR = gzip.decompress(GOOD)
 
 
+def renamed() -> bytes:
+    """A good archive, of another run than its file's name says."""
+    data = manifest(run_id="other")
+    files = [part for name, body in FILES.items() for part in (header(f"other/{name}", len(body)), body)]
+    return packed(header("other/MANIFEST.json", len(data)), data, *files)
+
+
 def again(tar: bytes) -> bytes:
     return gzip.compress(tar, mtime=0)
 
@@ -174,6 +181,7 @@ MEMBERS: dict[str, Callable[[], bytes]] = {
     "zlib instead of gzip": lambda: zlib.compress(TAR),
     "empty": lambda: b"",
     "bomb of zeros": bomb,
+    "another run's archive": renamed,
 }  # fmt: skip
 
 
@@ -183,6 +191,7 @@ def named(*names: str) -> Callable[[], bytes]:
 
 MANIFESTS: dict[str, Callable[[], bytes]] = {
     "10 GB claimed": lambda: archive(manifest(entry={"size": 10 << 30})),
+    "32 TB claimed": lambda: archive(manifest(entry={"size": 32 << 40})),
     "more than any disk claimed": lambda: archive(manifest(entry={"size": 1 << 62})),
     "beyond 64 bits": lambda: archive(manifest(entry={"size": 1 << 70})),
     "a number of 5,000 digits": lambda: text(b'"attempts":0', b'"attempts":' + b"9" * 5000),

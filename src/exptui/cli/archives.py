@@ -60,7 +60,7 @@ def check(arguments: argparse.Namespace) -> int:
         return code
     for result in (*results, book) if results or book.identity or book.problems else ():
         signer = f"  signed by {clean(result.signer)}" if result.signer else ""
-        head = f"  head {result.identity}" if result is book else ""
+        head = f"  head {result.identity}" if result is book and book.identity else ""
         print(f"{clean(result.run_id)}  {'CORRUPT' if result.problems else 'intact'}{signer}{head}")
         for problem in result.problems:
             print(f"  {clean(problem)}")

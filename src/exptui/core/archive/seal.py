@@ -151,16 +151,20 @@ def _sealed(
     mf.decode(data)
     signed = sign(data) if sign is not None else b""
     already = os.path.lexists(final)
-    if already:
-        packed = _same_or_refused(final, data, meter, cancel)
-        if not _complete(archive_dir, seed.run_id, signed):
-            _write_sidecars(archive_dir, seed.run_id, packed, data, card, signed)
-    else:
+    wrote = not already or not _complete(archive_dir, seed.run_id, signed)
+    if not already:
         packed = _commit(run_dir, archive_dir, manifest, data, card, signed, meter, cancel)
-    entry = ledger.event("archived", seed.run_id, packed.identity, **sidecar_facts(archive_dir, seed.run_id))
+    else:
+        packed = _same_or_refused(final, data, meter, cancel)
+        if wrote:
+            _write_sidecars(archive_dir, seed.run_id, packed, data, card, signed)
     known = ledger.archived(ledger.read(archive_dir)[0]).get(seed.run_id, {})
-    if any(known.get(name) != entry.get(name) for name in ("identity", "card", "signed_by")):
-        ledger.append(archive_dir, entry)
+    if wrote or known.get("identity") != packed.identity:
+        facts = {
+            name: known[name] for name in ("signed_by",) if name in known
+        }  # once signed, missed when gone
+        facts |= sidecar_facts(archive_dir, seed.run_id)
+        ledger.append(archive_dir, ledger.event("archived", seed.run_id, packed.identity, **facts))
     if not keep:
         _remove_source(run_dir, manifest)
     return Sealed(seed.run_id, packed.identity, final, manifest.total_bytes, packed.gz_size, already, skipped)
