@@ -6,7 +6,7 @@ PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3; do \
 	if "$$p" -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1; then echo "$$p"; break; fi; done)
 TESTS  ?= tests
 
-.PHONY: run test faults soak lint lock clean screenshots bench
+.PHONY: run test faults hostile soak lint lock clean screenshots bench
 .DEFAULT_GOAL := run
 
 # The cockpit; where there is no terminal, the tour of the commands.
@@ -24,6 +24,10 @@ test: lint
 # Runs under a hundred hang-ups, kills and false process numbers each, and commands at once; counts in build/soak.json.
 soak: $(STAMP)
 	PYTHONPATH=tests $(BIN)/python -m soak
+
+# Damage, hostile archives and fuzzing in their long form; the figures go to build/hostile.json.
+hostile: $(STAMP)
+	HOSTILE=full $(BIN)/python -m pytest -p no:xdist tests/hostile
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

@@ -5,7 +5,7 @@ from __future__ import annotations
 import tempfile
 from pathlib import Path
 
-from exptui.core.archive import ledger, restore
+from exptui.core.archive import check, ledger, restore
 from exptui.core.archive.seal import SIDECARS, TARBALL
 from exptui.core.errors import ExptuiError
 from exptui.core.runs import queue
@@ -55,7 +55,7 @@ def sealed_problems(space: Workspace, run_id: str, files: dict[str, bytes]) -> l
     path = archives(space).get(run_id)
     if path is None:
         return [f"{run_id} has no archive"]
-    problems = list(restore.check(path, read_data=True).problems)
+    problems = list(check.check(path, read_data=True).problems)
     try:
         problems += [f"{path.name} restores to other bytes"] * (_restored(path) != files)
     except ExptuiError as error:

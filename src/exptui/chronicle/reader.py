@@ -30,6 +30,8 @@ from exptui.chronicle.records import (
     decode_record,
 )
 
+_LOOK = 256 << 10  # bytes of would-be frames that are looked at behind a bad one; a crash leaves none
+
 
 @dataclass
 class Scan:
@@ -94,10 +96,10 @@ def _frame_size(data: bytes, at: int, end: int) -> int | None:
     return size if at + size <= end else None
 
 
-def _valid_frame_behind(data: bytes, scan: Scan) -> bool:
-    """Whether a whole frame follows the bad one: then this is damage, not a crash."""
+def _behind(data: bytes, scan: Scan) -> str:
+    """What follows the bad frame and makes this damage, not a crash; empty where nothing does."""
     longest = 60 + 10 * (3 + (len(scan.metric_names) if scan.count else 255))
-    last = scan.crc.to_bytes(8, "little")
+    left, last = _LOOK, scan.crc.to_bytes(8, "little")
     size = _frame_size(data, scan.at, len(data))
     # If only the bad frame's stored crc is damaged, its successor still chains on the true one.
     true = crc64(last + data[scan.at : scan.at + size - 8]).to_bytes(8, "little") if size else last
@@ -108,11 +110,14 @@ def _valid_frame_behind(data: bytes, scan: Scan) -> bool:
             if not plausible or data[at + 3] > 2 or data[at + 4] > 15:
                 continue
         end = at + FRAME.size + length
+        left -= length
+        if left < 0:
+            return "too much that could be one follows"
         stored = data[end : end + 8]
         for previous in {data[at - 8 : at], true, last}:
             if len(stored) == 8 and crc64(previous + data[at:end]).to_bytes(8, "little") == stored:
-                return True
-    return False
+                return "a whole one follows"
+    return ""
 
 
 def trailer(crc: int, count: int) -> bytes:
@@ -137,8 +142,8 @@ def scan_bytes(data: bytes) -> tuple[Scan, Chronicle]:
     if is_open:
         if not problem:
             return scan, scan.chronicle(Status.OPEN, "", scan.at)
-        if _valid_frame_behind(data, scan):
-            return scan, scan.chronicle(Status.CORRUPT, f"{problem}, and a whole one follows", scan.at)
+        if behind := _behind(data, scan):
+            return scan, scan.chronicle(Status.CORRUPT, f"{problem}, and {behind}", scan.at)
         return scan, scan.chronicle(Status.TORN, problem, scan.at)
     if not problem and scan.count != count:
         problem = f"{count} frames were sealed, {scan.count} are there"

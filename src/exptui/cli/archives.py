@@ -12,9 +12,10 @@ import msgspec
 from exptui.cli.exits import CORRUPT, OK, nobody_reads
 from exptui.cli.lists import print_json
 from exptui.cli.progress import ProgressLine
+from exptui.core.archive.check import Subset
 from exptui.core.audit import report as audit
 from exptui.core.audit.request import Options, Request
-from exptui.core.errors import CorruptError
+from exptui.core.errors import CorruptError, UsageError
 from exptui.core.monitor.text import clean
 from exptui.core.workspace import Workspace
 
@@ -27,7 +28,11 @@ def archive(arguments: argparse.Namespace) -> int:
         with ProgressLine(sys.stderr) as line:
             progress = partial(line.show, f"archiving {name}")
             sealed = workspace.archive(
-                name, keep=arguments.keep, incomplete=arguments.incomplete, progress=progress
+                name,
+                keep=arguments.keep,
+                incomplete=arguments.incomplete,
+                sign=arguments.sign,
+                progress=progress,
             )
         how = "already archived" if sealed.already else f"{sealed.size:,} → {sealed.gz_size:,} bytes"
         print(f"{clean(sealed.run_id)}  {how}  tar sha256 {sealed.identity}")
@@ -37,28 +42,37 @@ def archive(arguments: argparse.Namespace) -> int:
 
 
 def check(arguments: argparse.Namespace) -> int:
-    """Are the bytes of archives intact."""
+    """Are the bytes of archives intact, and the ledger."""
     workspace = Workspace.find(arguments.workspace)
-    names = arguments.archives or [archived.run_id for archived in workspace.list_archives()]
+    if arguments.subset and not arguments.read_data:
+        raise UsageError("--subset chooses whose bytes are read", "Add --read-data.")
+    subset = arguments.subset or Subset(1, 1)
     with ProgressLine(sys.stderr) as line:
-        results = [
-            workspace.check(
-                name, read_data=arguments.read_data, progress=partial(line.show, f"checking {name}")
-            )
-            for name in names
-        ]
+        *results, book = workspace.check_all(
+            arguments.archives,
+            read_data=arguments.read_data,
+            subset=subset,
+            head=arguments.head,
+            progress=lambda name: partial(line.show, f"checking {name}"),
+        )
+    code = CORRUPT if any(result.problems for result in (*results, book)) else OK
     if arguments.json:
-        print_json(msgspec.to_builtins(results))
-        return CORRUPT if any(result.problems for result in results) else OK
-    for result in results:
-        print(f"{clean(result.run_id)}  {'CORRUPT' if result.problems else 'intact'}")
+        print_json(msgspec.to_builtins([*results, book]))
+        return code
+    for result in (*results, book) if results or book.identity or book.problems else ():
+        signer = f"  signed by {clean(result.signer)}" if result.signer else ""
+        head = f"  head {result.identity}" if result is book and book.identity else ""
+        print(f"{clean(result.run_id)}  {'CORRUPT' if result.problems else 'intact'}{signer}{head}")
         for problem in result.problems:
             print(f"  {clean(problem)}")
     if not results:
         print("no archives yet; seal a finished run with: exptui archive RUN")
     elif not arguments.read_data:
         print("names, sizes and sidecars only; hash every byte with: --read-data", file=sys.stderr)
-    return CORRUPT if any(result.problems for result in results) else OK
+    elif arguments.subset:
+        read = sum(result.run_id in subset for result in results)
+        print(f"read every byte of {read} of {len(results)} archives, of the others the structure")
+    return code
 
 
 def verify(arguments: argparse.Namespace) -> int:

@@ -6,6 +6,7 @@ import argparse
 from typing import NoReturn
 
 from exptui import __version__
+from exptui.core.archive.check import Subset
 from exptui.core.monitor.text import clean
 
 
@@ -15,6 +16,13 @@ class Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         """Exit 2."""
         super().error(clean(message, 500))
+
+
+def _subset(text: str) -> Subset:
+    n, _, of = text.partition("/")
+    if not (n.isdecimal() and of.isdecimal() and 1 <= int(n) <= int(of)):
+        raise argparse.ArgumentTypeError(f"not N/T, as 2/7: {text!r}")
+    return Subset(int(n), int(of))
 
 
 def parser() -> argparse.ArgumentParser:
@@ -73,9 +81,20 @@ def parser() -> argparse.ArgumentParser:
     archive.add_argument("runs", nargs="+", metavar="RUN")
     archive.add_argument("--keep", action="store_true", help="keep the result directory")
     archive.add_argument("--incomplete", action="store_true", help="also a run that did not finish")
+    archive.add_argument(
+        "--sign",
+        action=argparse.BooleanOptionalAction,
+        help="with the SSH key of your own settings; default: where one is set",
+    )
     check = command("check", "are the bytes of archives intact; exit 4 where one is not")
     check.add_argument("archives", nargs="*", metavar="ARCHIVE", help="default: all")
     check.add_argument("--read-data", action="store_true", help="hash everything, not only the structure")
+    check.add_argument(
+        "--subset", type=_subset, metavar="N/T", help="with --read-data: only the N-th of T parts of them"
+    )
+    check.add_argument(
+        "--head", default="", metavar="DIGEST", help="a line of the ledger you noted: it must still be there"
+    )
     verify = command(
         "verify", "run it again in a clean environment and compare every byte; exit 1 where it diverged"
     )

@@ -284,8 +284,8 @@ def is_held(lock: LockId) -> bool:
         OSError: it cannot be asked: it lies in somebody else's directory, or its file system has no locks.
     """
     try:
-        fd = os.open(lock.path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
-    except FileNotFoundError:
+        fd = os.open(lock.path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except (FileNotFoundError, ValueError):  # a path with a NUL names nothing
         return False
     try:
         stat = os.fstat(fd)

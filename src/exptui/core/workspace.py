@@ -12,9 +12,10 @@ from typing import Any
 import msgspec
 
 from exptui.core import doctor, notes, template
-from exptui.core.archive import recovery
+from exptui.core.archive import recovery, signature
+from exptui.core.archive.check import CheckResult, check, check_all
 from exptui.core.archive.prepare import prepare
-from exptui.core.archive.restore import Archived, CheckResult, check, list_archives, restore
+from exptui.core.archive.restore import Archived, list_archives, restore
 from exptui.core.archive.seal import Sealed, seal
 from exptui.core.audit import session
 from exptui.core.audit.report import AuditReport
@@ -227,15 +228,16 @@ class Workspace:
         *,
         keep: bool = False,
         incomplete: bool = False,
+        sign: bool | None = None,
         progress: Progress | None = None,
         cancel: Cancel | None = None,
     ) -> Sealed:
-        """Seal a run into `archive/`; its directory is removed after the commit, unless `keep`.
+        """Seal a run into `archive/`, signed where the user has set a key; its directory goes, unless `keep`.
 
         Raises:
             ArchiveError: live, with left-over processes, or not FINISHED without `incomplete`; nothing was changed.
         """
-        view = self.show(name)
+        signer, view = signature.signer(wanted=sign), self.show(name)
         whole = view.state in (RunState.FINISHED, RunState.EXTERNAL) and not view.problem
         if view.state.live or view.leftovers:
             raise ArchiveError(
@@ -253,7 +255,15 @@ class Workspace:
                 raise ArchiveError(f"{view.run_id} changed meanwhile", "Look at it again: exptui show RUN")
 
         return seal(
-            view.path, self.archives, seed, card, keep=keep, progress=progress, cancel=cancel, ready=ready
+            view.path,
+            self.archives,
+            seed,
+            card,
+            keep=keep,
+            sign=signer,
+            progress=progress,
+            cancel=cancel,
+            ready=ready,
         )
 
     def list_archives(self) -> list[Archived]:
@@ -277,16 +287,13 @@ class Workspace:
             f"no archive {name!r} in {self.archives}", "List what there is with: exptui ls archive"
         )
 
-    def check(
-        self,
-        name: str,
-        *,
-        read_data: bool = False,
-        progress: Progress | None = None,
-        cancel: Cancel | None = None,
-    ) -> CheckResult:
-        """Whether an archive's bytes are those that were sealed."""
-        return check(self.archived(name), read_data=read_data, progress=progress, cancel=cancel)
+    def check(self, name: str, **options: Any) -> CheckResult:
+        """Whether an archive's bytes are those that were sealed; the options are those of `archive.check.check`."""
+        return check(self.archived(name), **options)
+
+    def check_all(self, names: Iterable[str] = (), **options: Any) -> Iterator[CheckResult]:
+        """These archives, or all, and then the ledger; the options are those of `archive.check.check_all`."""
+        return check_all(self.archives, [self.archived(name) for name in names], **options)
 
     def restore(self, name: str, *, progress: Progress | None = None, cancel: Cancel | None = None) -> Path:
         """Unpack an archive into `results/`, whole or not at all; refused where that run exists."""

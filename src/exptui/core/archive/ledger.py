@@ -1,10 +1,11 @@
-"""The ledger: one line an event, each naming the digest of the line before it."""
+"""The ledger: one line an event, each with its own digest and that of the line before it."""
 
 from __future__ import annotations
 
 import getpass
 import os
 import socket
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,22 @@ from exptui.core.files import (
 
 NAME = "ledger.jsonl"
 LOCK = ".ledger.lock"
+TORN = f"{NAME}: the last line is torn"
 GENESIS = "0" * 64
+
+
+@dataclass(frozen=True, slots=True)
+class Book:
+    """What the ledger says: the events that parse, what is wrong with it, and the digest of each whole line."""
+
+    events: list[dict[str, Any]]
+    problems: list[str]
+    digests: list[str]
+
+    @property
+    def torn(self) -> bool:
+        """Whether all that is wrong is a last line that is cut, as a crash leaves it."""
+        return self.problems == [TORN]
 
 
 def event(kind: str, run_id: str, identity: str, **extra: object) -> dict[str, Any]:
@@ -56,7 +72,7 @@ def append(archive_dir: Path, event: dict[str, Any]) -> None:
         with lock:
             data = path.read_bytes() if path.exists() else b""
             whole = data[: data.rfind(b"\n") + 1]
-            line = {key: value for key, value in event.items() if key not in ("previous", "torn")}
+            line = {k: v for k, v in event.items() if k not in ("previous", "torn", "sha256")}
             if whole != data:
                 with path.open("r+b") as file:
                     file.truncate(len(whole))
@@ -65,40 +81,60 @@ def append(archive_dir: Path, event: dict[str, Any]) -> None:
                 line["torn"] = True
             lines = whole.split(b"\n")[:-1]
             line["previous"] = sha256_bytes(lines[-1]) if lines else GENESIS
+            line["sha256"] = sha256_bytes(canonical_json(line))
             append_durable(path, canonical_json(line))
 
 
-def read(archive_dir: Path) -> tuple[list[dict[str, Any]], list[str]]:
-    """The events that parse, and what is wrong with the chain.
+def load(archive_dir: Path) -> Book:
+    """The ledger, read and proved.
 
     Raises:
-        StorageError: the ledger exists and cannot be read.
+        StorageError: it exists and cannot be read.
     """
     path = archive_dir / NAME
     with storage_errors("read the ledger"):
         data = path.read_bytes() if path.exists() else b""
-    events: list[dict[str, Any]] = []
-    problems: list[str] = []
-    previous = GENESIS
+    book = Book([], [], [])
     lines = data.split(b"\n")
-    if lines.pop():
-        problems.append(f"{NAME}: the last line is torn")
+    torn = lines.pop()
+    before, sound = GENESIS, True
     for number, line in enumerate(lines, start=1):
+        problem = ""
         try:
             found = msgspec.json.decode(line, type=dict[str, Any])
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-            problems.append(f"{NAME}:{number}: {error}")
-        else:
-            events.append(found)
-            if found.get("previous") != previous:
-                problems.append(f"{NAME}:{number}: does not follow the line before it")
-        previous = sha256_bytes(line)
-    return events, problems
+            book.events.append(found)
+            rest = {key: value for key, value in found.items() if key != "sha256"}
+            if (
+                found.get("sha256") != sha256_bytes(canonical_json(rest))
+                or canonical_json(found) != line + b"\n"
+            ):
+                problem = "not the line that was written"
+            elif sound and found.get("previous") != before:
+                problem = "does not follow the line before it: one was changed, added or removed"
+        except (msgspec.MsgspecError, UnicodeError, RecursionError, OverflowError) as error:
+            problem = f"not the line that was written ({error})"
+        if problem:
+            book.problems.append(f"{NAME}:{number}: {problem}")
+        before, sound = sha256_bytes(line), not problem
+        book.digests.append(before)
+    if torn:
+        book.problems.append(TORN)
+    return book
 
 
-def identities(events: list[dict[str, Any]]) -> dict[str, str]:
-    """Run id → identity of every archive that the ledger says is there."""
-    known: dict[str, str] = {}
+def read(archive_dir: Path) -> tuple[list[dict[str, Any]], list[str]]:
+    """The events that parse, and what is wrong with the ledger.
+
+    Raises:
+        StorageError: the ledger exists and cannot be read.
+    """
+    book = load(archive_dir)
+    return book.events, book.problems
+
+
+def archived(events: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """Run id → the event that entered it, of every archive that the ledger says is there."""
+    known: dict[str, dict[str, Any]] = {}
     for found in events:
         run_id, identity = found.get("run_id"), found.get("identity")
         if not isinstance(run_id, str):
@@ -106,5 +142,10 @@ def identities(events: list[dict[str, Any]]) -> dict[str, str]:
         if found.get("event") == "removed":
             known.pop(run_id, None)
         elif found.get("event") in ("archived", "found") and isinstance(identity, str):
-            known[run_id] = identity
+            known[run_id] = found
     return known
+
+
+def identities(events: list[dict[str, Any]]) -> dict[str, str]:
+    """Run id → identity of every archive that the ledger says is there."""
+    return {run_id: found["identity"] for run_id, found in archived(events).items()}

@@ -9,6 +9,7 @@ import stat
 import unicodedata
 from collections.abc import Callable, Sequence
 from functools import lru_cache
+from itertools import pairwise, takewhile
 from pathlib import Path
 from typing import Any, Literal
 
@@ -20,6 +21,7 @@ from exptui.core.files import BLOCK, Cancel, canonical_json, storage_errors
 NAME = "MANIFEST.json"
 MAX_MANIFEST = 64 << 20
 MAX_TOTAL = 1 << 50
+MAX_ABOUT = 4 << 20  # bytes of a recipe or a fingerprint: free-form, so parsed it can be 30 times as large
 MAX_RUN_ID = 200
 OBSERVATIONAL = ("trainer.log", "run.json", "attempts/**", "metrics.jsonl", "code.patch")
 
@@ -50,6 +52,13 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     incomplete: bool
     files: list[FileEntry]
     total_bytes: int
+
+
+class _About(msgspec.Struct):
+    """The free-form parts, unparsed."""
+
+    recipe: msgspec.Raw = msgspec.Raw()
+    fingerprint: msgspec.Raw = msgspec.Raw()
 
 
 @lru_cache(maxsize=256)
@@ -109,23 +118,21 @@ def run_id_problem(run_id: str) -> str:
 
 def collisions(paths: Sequence[str]) -> str:
     """What is wrong with the paths taken together: a reserved name, duplicates, a file used as a directory."""
-    folded: dict[str, str] = {}
-    for path in paths:
-        key = fold(path)
-        if key == fold(NAME) or key.startswith(fold(NAME) + "/"):
+    # In this order all that share a folded directory lie side by side, so neighbours are all there is to compare.
+    keyed = sorted((fold(path).replace("/", "\0"), path) for path in paths)
+    for key, path in keyed:
+        if key.partition("\0")[0] == fold(NAME):
             return f"{path!r} takes the name of the manifest"
-        if key in folded:
-            return f"{path!r} and {folded[key]!r} are one name on some file systems"
-        folded[key] = path
-    spelled: dict[str, str] = {}
-    for path in paths:
-        parts = path.split("/")
-        for depth in range(1, len(parts)):
-            parent = "/".join(parts[:depth])
-            if fold(parent) in folded:
-                return f"{parent!r} is both a file and a directory"
-            if spelled.setdefault(fold(parent), parent) != parent:
-                return f"{parent!r} and {spelled[fold(parent)]!r} are one name on some file systems"
+    for (key, path), (next_key, next_path) in pairwise(keyed):
+        if key == next_key:
+            return f"{path!r} and {next_path!r} are one name on some file systems"
+        if next_key.startswith(key + "\0"):
+            return f"{path!r} is both a file and a directory"
+        folded = zip(key.split("\0"), next_key.split("\0"), strict=False)
+        same = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], folded))
+        one, other = ("/".join(p.split("/")[:same]) for p in (path, next_path))
+        if one != other:
+            return f"{one!r} and {other!r} are one name on some file systems"
     return ""
 
 
@@ -261,6 +268,9 @@ def decode(data: bytes) -> Manifest:
     if len(data) > MAX_MANIFEST:
         raise CorruptError(f"the manifest is larger than {MAX_MANIFEST} bytes", _DAMAGED)
     try:
+        about = msgspec.json.decode(data, type=_About)
+        if max(len(bytes(about.recipe)), len(bytes(about.fingerprint))) > MAX_ABOUT:
+            raise CorruptError(f"its recipe or fingerprint is larger than {MAX_ABOUT} bytes", _DAMAGED)
         manifest = msgspec.json.decode(data, type=Manifest)
         canonical = encode(manifest) == data
     except (msgspec.MsgspecError, UnicodeError, RecursionError, OverflowError) as error:

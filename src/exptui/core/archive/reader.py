@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,6 +16,7 @@ from exptui.core.errors import CorruptError
 from exptui.core.files import BLOCK, Cancel, storage_errors
 
 _MAX_PAX = 16 << 10
+_MAX_RATIO = 1032  # deflate says at most 258 bytes in two bits
 _DAMAGED = "Restore it from another copy; `check --read-data` says the same of the rest."
 
 
@@ -31,6 +33,7 @@ class Reader:
         self._tar, self._gz = hashlib.sha256(), hashlib.sha256()
         self._length = self.gz_size = 0
         self._inflate = zlib.decompressobj(31)
+        self._at = NAME
         with storage_errors("open the archive"):
             self._file = path.open("rb")
         try:
@@ -71,6 +74,7 @@ class Reader:
     def members(self) -> Iterator[tuple[FileEntry, Iterator[bytes]]]:
         """Each file with its blocks; the digest is checked when the blocks are exhausted."""
         for entry in self.manifest.files:
+            self._at = entry.path
             expected = header(f"{self.manifest.run_id}/{entry.path}", entry.size)
             self._expect(expected, f"expected {entry.path} with {entry.size} bytes")
             blocks = self._blocks(entry)
@@ -123,6 +127,8 @@ class Reader:
     def _check_first(self) -> None:
         if self._head != header(f"{self.manifest.run_id}/{NAME}", len(self.manifest_bytes)):
             raise self.corrupt("its first member is not the manifest of that run")
+        if self.manifest.total_bytes > _MAX_RATIO * os.fstat(self._file.fileno()).st_size:
+            raise self.corrupt("its manifest claims more bytes than a file of its size can hold")
 
     def _octal(self, block: bytes) -> int:
         try:
@@ -152,7 +158,7 @@ class Reader:
                     ended = not feed
                     data = b"" if self._inflate.eof else self._inflate.decompress(feed, limit)
                 except zlib.error as error:
-                    raise self.corrupt(f"the compressed data is damaged ({error})") from error
+                    raise self.corrupt(f"the compressed data is damaged at {self._at} ({error})") from error
                 if data:
                     self._tar.update(data)
                     self._length += len(data)

@@ -11,14 +11,16 @@ from exptui.core.archive import ledger
 from exptui.core.archive.reader import Reader
 from exptui.core.archive.restore import TEMPORARY
 from exptui.core.archive.seal import (
+    ALL_SIDECARS,
     SIDECARS,
     TARBALL,
     TRASH,
     beside,
     partial_run_id,
     remove_tree,
+    sidecar_facts,
 )
-from exptui.core.errors import ArchiveError
+from exptui.core.errors import ArchiveError, CorruptError
 from exptui.core.files import Lock, fsync_dir, rename, storage_errors
 from exptui.core.runs.alone import lock_path
 
@@ -77,7 +79,7 @@ def _recover_run(archive_dir: Path, results_dir: Path, run_id: str) -> list[str]
             messages.append(f"removed the unfinished {name}")
     committed = beside(archive_dir, run_id, TARBALL).exists()
     if not committed:
-        for suffix in SIDECARS:
+        for suffix in reversed(ALL_SIDECARS):
             path = beside(archive_dir, run_id, suffix)
             if path.exists():
                 path.unlink()
@@ -114,7 +116,11 @@ def _enter(archive_dir: Path, run_id: str) -> list[str]:
     identity, problem = _intact(archive_dir, run_id)
     if problem:
         return [problem]
-    ledger.append(archive_dir, ledger.event("found", run_id, identity))
+    try:
+        facts = sidecar_facts(archive_dir, run_id)
+    except CorruptError as error:
+        return [f"{run_id}{TARBALL} has a bad signature: {error.message}"]
+    ledger.append(archive_dir, ledger.event("found", run_id, identity, **facts))
     return [f"entered {run_id}{TARBALL} in the ledger"]
 
 

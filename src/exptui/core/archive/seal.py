@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from exptui.core.archive import ledger, tarball
+from exptui.core.archive import ledger, signature, tarball
 from exptui.core.archive import manifest as mf
 from exptui.core.archive.reader import Reader
 from exptui.core.errors import ArchiveError, CorruptError
@@ -23,6 +23,7 @@ from exptui.core.files import (
     fsync_dir,
     rename,
     sha256_bytes,
+    sha256_file,
     storage_errors,
     write_atomic,
 )
@@ -31,6 +32,8 @@ from exptui.core.runs.alone import alone
 TRASH = ".trash-"
 TARBALL, MANIFEST, DIGESTS, CARD = ".tar.gz", ".manifest.json", ".sha256", ".card.json"
 SIDECARS = (MANIFEST, DIGESTS, CARD)
+SIGNATURE = ".sig"  # optional; written last, so never without the other three
+ALL_SIDECARS = (*SIDECARS, SIGNATURE)
 _HEADROOM = 4 << 20
 
 
@@ -93,6 +96,7 @@ def seal(
     card: bytes,
     *,
     keep: bool = False,
+    sign: signature.Sign | None = None,
     progress: Progress | None = None,
     cancel: Cancel | None = None,
     ready: Callable[[], None] = lambda: None,
@@ -100,6 +104,7 @@ def seal(
     """Archive a run. Its source is removed (unless `keep`) only after the archive was read back and committed.
 
     `ready` is called once no other command can touch the run, and raises where it is not to be archived any more.
+    With `sign`, what it makes of the manifest lies beside the archive before that is committed.
 
     Raises:
         RunError: another command is at work on it.
@@ -113,7 +118,9 @@ def seal(
         raise ArchiveError(f"{run_dir.name} is not the directory of {seed.run_id}", "Rename it back first.")
     with alone(archive_dir, seed.run_id):
         ready()
-        return _sealed(run_dir, archive_dir, seed, card, keep=keep, progress=progress, cancel=cancel)
+        return _sealed(
+            run_dir, archive_dir, seed, card, keep=keep, sign=sign, progress=progress, cancel=cancel
+        )
 
 
 def _sealed(
@@ -123,6 +130,7 @@ def _sealed(
     card: bytes,
     *,
     keep: bool,
+    sign: signature.Sign | None,
     progress: Progress | None,
     cancel: Cancel | None,
 ) -> Sealed:
@@ -132,16 +140,22 @@ def _sealed(
     manifest = _manifest(seed, mf.scan(run_dir, seed.observational, meter, cancel))
     data = mf.encode(manifest)
     mf.decode(data)
+    signed = sign(data) if sign is not None else b""
     already = os.path.lexists(final)
-    if already:
-        packed = _same_or_refused(final, data, meter, cancel)
-        if not _complete(archive_dir, seed.run_id):
-            _write_sidecars(archive_dir, seed.run_id, packed, data, card)
+    wrote = not already or not _complete(archive_dir, seed.run_id, signed)
+    if not already:
+        packed = _commit(run_dir, archive_dir, manifest, data, card, signed, meter, cancel)
     else:
-        packed = _commit(run_dir, archive_dir, manifest, data, card, meter, cancel)
-    events, _ = ledger.read(archive_dir)
-    if ledger.identities(events).get(seed.run_id) != packed.identity:
-        ledger.append(archive_dir, ledger.event("archived", seed.run_id, packed.identity))
+        packed = _same_or_refused(final, data, meter, cancel)
+        if wrote:
+            _write_sidecars(archive_dir, seed.run_id, packed, data, card, signed)
+    known = ledger.archived(ledger.read(archive_dir)[0]).get(seed.run_id, {})
+    if wrote or known.get("identity") != packed.identity:
+        facts = {
+            name: known[name] for name in ("signed_by",) if name in known
+        }  # once signed, missed when gone
+        facts |= sidecar_facts(archive_dir, seed.run_id)
+        ledger.append(archive_dir, ledger.event("archived", seed.run_id, packed.identity, **facts))
     if not keep:
         _remove_source(run_dir, manifest)
     return Sealed(seed.run_id, packed.identity, final, manifest.total_bytes, packed.gz_size, already, skipped)
@@ -190,12 +204,13 @@ def _commit(
     manifest: mf.Manifest,
     data: bytes,
     card: bytes,
+    signed: bytes,
     meter: Meter,
     cancel: Cancel | None,
 ) -> tarball.Packed:
     run_id = manifest.run_id
     final, partial = beside(archive_dir, run_id, TARBALL), partial_path(archive_dir, run_id)
-    overhead = 2 * len(data) + len(card) + 4096 * len(manifest.files) + _HEADROOM
+    overhead = 2 * len(data) + len(card) + len(signed) + 4096 * len(manifest.files) + _HEADROOM
     with storage_errors("prepare the archive"):
         free = free_bytes(archive_dir)
     if free < manifest.total_bytes + overhead:
@@ -207,30 +222,52 @@ def _commit(
         packed = tarball.pack(run_dir, data, manifest, partial, meter, cancel)
         if read_back(partial, data, meter, cancel) != packed:
             raise ArchiveError(f"{run_id}: the disk gave back other bytes", "Check that disk.")  # noqa: TRY301
-        _write_sidecars(archive_dir, run_id, packed, data, card)
+        _write_sidecars(archive_dir, run_id, packed, data, card, signed)
         if cancel is not None:
             cancel.check()
         _publish(partial, final)
     except BaseException:
         if not os.path.lexists(final):
-            for left in (partial, *(beside(archive_dir, run_id, suffix) for suffix in SIDECARS)):
+            for left in (partial, *(beside(archive_dir, run_id, suffix) for suffix in ALL_SIDECARS)):
                 with contextlib.suppress(OSError):
                     left.unlink()
         raise
     return packed
 
 
-def _complete(archive_dir: Path, run_id: str) -> bool:
+def _complete(archive_dir: Path, run_id: str, signed: bytes) -> bool:
+    wanted = ALL_SIDECARS if signed else SIDECARS
     with storage_errors("look at the archive's sidecars"):
-        return all(beside(archive_dir, run_id, suffix).exists() for suffix in SIDECARS)
+        return all(beside(archive_dir, run_id, suffix).exists() for suffix in wanted)
 
 
-def _write_sidecars(archive_dir: Path, run_id: str, packed: tarball.Packed, data: bytes, card: bytes) -> None:
+def sidecar_facts(archive_dir: Path, run_id: str) -> dict[str, str]:
+    """What the ledger keeps of the sidecars that nothing else covers: the card's digest, whose key signed.
+
+    Raises:
+        CorruptError: the signature is damaged.
+        StorageError: one of them cannot be read.
+    """
+    facts: dict[str, str] = {}
+    with storage_errors("read the archive's sidecars"):
+        card, made = beside(archive_dir, run_id, CARD), signature.load(beside(archive_dir, run_id, SIGNATURE))
+        if card.exists():
+            facts["card"] = sha256_file(card)[0]
+        if made is not None:
+            facts["signed_by"] = signature.key_of(made)
+    return facts
+
+
+def _write_sidecars(
+    archive_dir: Path, run_id: str, packed: tarball.Packed, data: bytes, card: bytes, signed: bytes
+) -> None:
     lines = f"{packed.gz_sha256}  {run_id}{TARBALL}\n{sha256_bytes(data)}  {run_id}{MANIFEST}\n"
     with storage_errors("write the archive's sidecars"):
         write_atomic(beside(archive_dir, run_id, MANIFEST), data)
         write_atomic(beside(archive_dir, run_id, DIGESTS), lines.encode())
         write_atomic(beside(archive_dir, run_id, CARD), card)
+        if signed:
+            write_atomic(beside(archive_dir, run_id, SIGNATURE), signed)
 
 
 def _publish(partial: Path, final: Path) -> None:
@@ -265,6 +302,6 @@ def remove_tree(path: Path) -> None:
 
 def partial_run_id(name: str) -> str | None:
     """The run id of a temporary file in archive/, or None when it is not ours."""
-    suffixes = "|".join(re.escape(suffix) for suffix in (TARBALL, *SIDECARS))
+    suffixes = "|".join(re.escape(suffix) for suffix in (TARBALL, *ALL_SIDECARS))
     match = re.fullmatch(rf"\.(.+?)(?:{suffixes})(?:\.\d+)?{re.escape(PARTIAL)}", name)
     return match[1] if match else None

@@ -63,6 +63,8 @@ def _archived(request: Request, target: Path, progress: Progress, cancel: Cancel
     source = Path(request.source)
     restored = restore.restore(source, target, progress=progress, cancel=cancel, record=False)
     sealed = restored.manifest
+    if request.signer not in ("", restored.signer):
+        raise ArchiveError(f"it is not the archive that {request.signer} signed any more")
     try:
         # Observational: one that cannot be read says nothing, and is not compared either.
         record = run.read(target)

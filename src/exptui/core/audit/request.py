@@ -44,12 +44,16 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Request(msgspec.Struct, frozen=True, kw_only=True):
-    """What is to be verified. `recorded`: the recipe in the archive is run, the user having said yes."""
+    """What is to be verified.
+
+    `recorded`: the recipe in the archive is run, the user having said yes, or allowing its `signer`.
+    """
 
     run_id: str
     source: str
     archived: bool
     recorded: bool = False
+    signer: str = ""
     options: Options = Options()
 
 
@@ -147,15 +151,23 @@ def request_for_file(path: Path, archives: Path, options: Options, *, trust: boo
     run_id = path.name.removesuffix(".tar.gz")
     if path.parent == archives:
         return Request(run_id=run_id, source=str(path), archived=True, options=options)
+    signer = ""
     if not trust:
         try:
-            trainer = recorded_trainer(restore.load_manifest(path).recipe)
+            trainer, signer = (
+                recorded_trainer(restore.load_manifest(path).recipe),
+                restore.allowed_signer(path),
+            )
         except CorruptError:
-            pass  # the verification itself says so, and runs nothing
-        else:
+            return Request(
+                run_id=run_id, source=str(path), archived=True, options=options
+            )  # it says so itself
+        if not signer:
             extra = "".join(f" {key}={value}" for key, value in trainer.environment.set.items())
             raise UsageError(
                 f"{path.name} is from elsewhere; it would run:{extra} {' '.join(trainer.command)}",
-                "If you trust that command: exptui verify FILE --yes",
+                "If you trust that command: exptui verify FILE --yes; or allow its signer (docs/archive.md).",
             )
-    return Request(run_id=run_id, source=str(path), archived=True, recorded=True, options=options)
+    return Request(
+        run_id=run_id, source=str(path), archived=True, recorded=True, signer=signer, options=options
+    )

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from exptui.core.archive import check as checking
 from exptui.core.archive import ledger, recovery, restore, seal
 from exptui.core.archive import manifest as mf
 from exptui.core.errors import ArchiveError, Cancelled, CorruptError, StorageError
@@ -59,8 +60,8 @@ def test_plain_tools_agree_and_restore_gives_the_same(tmp_path: Path) -> None:
     assert sha256_bytes(gzip.decompress(sealed.path.read_bytes())) == sealed.identity
     with tarfile.open(sealed.path) as tar:
         assert {m.name for m in tar} == {f"{RUN}/{n}" for n in (*before, "MANIFEST.json")}
-    result = restore.check(sealed.path, read_data=True)
-    assert result == restore.CheckResult(RUN, sealed.identity, [])
+    result = checking.check(sealed.path, read_data=True)
+    assert result == checking.CheckResult(RUN, sealed.identity, [])
     restore.restore(sealed.path, run)
     assert contents(run) == before
     (listed,) = restore.list_archives(archive)
@@ -134,7 +135,7 @@ def test_recover_after_a_crash(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, 
     assert (archive / f"{RUN}.tar.gz").exists() == committed
     assert run.exists() == (stage != "remove_tree")
     if committed:
-        assert restore.check(archive / f"{RUN}.tar.gz", read_data=True).problems == []
+        assert checking.check(archive / f"{RUN}.tar.gz", read_data=True).problems == []
     else:
         assert contents(run) == before
         assert list(archive.iterdir()) == []
@@ -283,7 +284,7 @@ def test_ledger_chain_and_torn_line(tmp_path: Path) -> None:
     assert (len(events), problems, events[-1]["torn"]) == (3, [], True)
     assert list(ledger.identities(events)) == ["r1"]
     path.write_bytes(path.read_bytes().replace(b"r1", b"r9"))
-    assert ledger.read(tmp_path)[1] == ["ledger.jsonl:3: does not follow the line before it"]
+    assert ledger.read(tmp_path)[1] == ["ledger.jsonl:2: not the line that was written"]
 
 
 def test_classes() -> None:
