@@ -17,6 +17,7 @@ import pytest
 import tomli_w
 
 from e2e.terminal import Terminal
+from exptui.core.archive import ledger
 from exptui.core.runs.run import RunState
 from exptui.core.workspace import Workspace
 from support import until, workspace
@@ -173,11 +174,11 @@ def hostile_archive(space: Workspace, *run_ids: str) -> None:
             "files": [{"path": TEXT, "class": "identity", "status": "differs", "declared": [TEXT]}],
         }
         (audit / "audit.json").write_text(json.dumps(report))
-    ledger = space.archives / "ledger.jsonl"
-    line = json.loads(ledger.read_text().splitlines()[-1])
+    line = ledger.read(space.archives)[0][-1]
     line |= {"event": "verified", "verdict": "DIVERGED", "at": TEXT, "user": TEXT}
-    with ledger.open("a") as file:
-        file.write(json.dumps(line) + "\n" + f"torn {SHORT}")
+    ledger.append(space.archives, line)
+    with (space.archives / ledger.NAME).open("a") as file:
+        file.write(f"torn {SHORT}")
     card = space.archives / f"{run_ids[0]}.card.json"
     changed(card, log=[TEXT, SHORT], metrics={f"loss {SHORT}": 0.5, TEXT: 1.0})
 
@@ -340,9 +341,9 @@ def test_stopping_and_the_toasts_of_refusals(terminal: Terminal) -> None:
 
 
 def test_the_verdict_in_the_ledger(space: Workspace) -> None:
-    ledger = space.archives / "ledger.jsonl"
-    lines = ledger.read_text().split("\n")
-    ledger.write_text("\n".join([*lines[:-1], json.dumps({**json.loads(lines[-2]), "verdict": SHORT}), ""]))
+    path = space.archives / ledger.NAME
+    lines = path.read_text().split("\n")
+    path.write_text("\n".join([*lines[:-1], json.dumps({**json.loads(lines[-2]), "verdict": SHORT}), ""]))
     terminal = Terminal(space.root.parent)
     try:
         terminal.shows("3 Archive 1")
