@@ -8,19 +8,22 @@ import re
 import stat
 import unicodedata
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from functools import lru_cache
 from pathlib import Path
+from queue import SimpleQueue
 from typing import Any, Literal
 
 import msgspec
 
 from exptui.core.errors import ArchiveError, CorruptError
-from exptui.core.files import BLOCK, Cancel, canonical_json, storage_errors
+from exptui.core.files import Cancel, canonical_json, storage_errors
 
 NAME = "MANIFEST.json"
 MAX_MANIFEST = 64 << 20
 MAX_TOTAL = 1 << 50
 MAX_RUN_ID = 200
+_LARGE, _READ = 1 << 20, 1 << 18
 OBSERVATIONAL = ("trainer.log", "run.json", "attempts/**", "metrics.jsonl", "code.patch")
 
 OnBytes = Callable[[int], None]
@@ -226,25 +229,69 @@ def scan(
         Cancelled: somebody asked.
     """
     names = listing(run_dir)
-    entries: list[FileEntry] = []
     with storage_errors("read the run"):
         root = os.open(run_dir, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
-            for path, _ in names:
-                digest, size = hashlib.sha256(), 0
-                with open(open_source(root, path), "rb", buffering=0) as file:
-                    while block := file.read(BLOCK):
-                        if cancel is not None:
-                            cancel.check()
-                        digest.update(block)
-                        size += len(block)
-                        if on_bytes is not None:
-                            on_bytes(len(block))
-                cls = classify(path, observational)
-                entries.append(FileEntry(path=path, size=size, sha256=digest.hexdigest(), file_class=cls))
+            found = _digests(root, names, on_bytes, cancel)
         finally:
             os.close(root)
-    return entries
+    entries = ((path, classify(path, observational), *found[path]) for path, _ in names)
+    return [
+        FileEntry(path=path, size=size, sha256=digest, file_class=cls) for path, cls, digest, size in entries
+    ]
+
+
+def workers() -> int:
+    """How many threads hash or compress: more would not make a disk faster, and each has its buffers."""
+    return min(os.cpu_count() or 1, 4)
+
+
+def _digests(
+    root: int, names: list[tuple[str, int]], on_bytes: OnBytes | None, cancel: Cancel | None
+) -> dict[str, tuple[str, int]]:
+    """Digest and size of every file: the large ones in threads, the small ones meanwhile in this one."""
+    stop = Cancel()
+    news: SimpleQueue[int | Future[tuple[str, int]]] = SimpleQueue()
+
+    def tell(count: int) -> None:
+        if cancel is not None:
+            cancel.check()
+        if on_bytes is not None:
+            on_bytes(count)
+
+    def report(count: int) -> None:
+        stop.check()
+        news.put(count)
+
+    with ThreadPoolExecutor(workers()) as pool:
+        try:
+            waiting = {
+                pool.submit(_digest, root, path, report): path for path, size in names if size >= _LARGE
+            }
+            for future in waiting:
+                future.add_done_callback(news.put)
+            found = {path: _digest(root, path, tell) for path, size in names if size < _LARGE}
+            while waiting:
+                item = news.get()
+                if isinstance(item, Future):
+                    found[waiting.pop(item)] = item.result()
+                else:
+                    tell(item)
+        except BaseException:
+            stop.ask()
+            pool.shutdown(cancel_futures=True)
+            raise
+    return found
+
+
+def _digest(root: int, path: str, tell: OnBytes) -> tuple[str, int]:
+    digest, size = hashlib.sha256(), 0
+    with open(open_source(root, path), "rb", buffering=0) as file:
+        while block := file.read(_READ):
+            tell(len(block))
+            digest.update(block)
+            size += len(block)
+    return digest.hexdigest(), size
 
 
 def encode(manifest: Manifest) -> bytes:

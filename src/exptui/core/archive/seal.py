@@ -13,6 +13,7 @@ from typing import Any
 
 from exptui.core.archive import ledger, tarball
 from exptui.core.archive import manifest as mf
+from exptui.core.archive.codec import COMPRESSOR
 from exptui.core.archive.reader import Reader
 from exptui.core.errors import ArchiveError, CorruptError
 from exptui.core.files import (
@@ -51,7 +52,8 @@ class Seed:
 class Sealed:
     """A committed archive. `already`: it was there before, with the same identity.
 
-    `skipped` names the empty directories, which an archive does not hold.
+    `skipped` names the empty directories, which an archive does not hold; `compressor` is what it was written
+    with just now, '' when `already`.
     """
 
     run_id: str
@@ -61,6 +63,7 @@ class Sealed:
     gz_size: int
     already: bool
     skipped: tuple[str, ...]
+    compressor: str
 
 
 def beside(archive_dir: Path, run_id: str, suffix: str) -> Path:
@@ -142,17 +145,20 @@ def _sealed(
     mf.decode(data)
     already = os.path.lexists(final)
     if already:
-        packed = _same_or_refused(final, data, meter, cancel)
+        identity, packed = _same_or_refused(final, data, meter, cancel)
         if not _complete(archive_dir, seed.run_id):
             _write_sidecars(archive_dir, seed.run_id, packed, data, card)
     else:
-        packed = _commit(run_dir, archive_dir, manifest, data, card, meter, cancel)
+        identity, packed = _commit(run_dir, archive_dir, manifest, data, card, meter, cancel)
     events, _ = ledger.read(archive_dir)
-    if ledger.identities(events).get(seed.run_id) != packed.identity:
-        ledger.append(archive_dir, ledger.event("archived", seed.run_id, packed.identity))
+    if ledger.identities(events).get(seed.run_id) != identity:
+        ledger.append(archive_dir, ledger.event("archived", seed.run_id, identity))
     if not keep:
         _remove_source(run_dir, manifest)
-    return Sealed(seed.run_id, packed.identity, final, manifest.total_bytes, packed.gz_size, already, skipped)
+    compressor = "" if already else COMPRESSOR
+    return Sealed(
+        seed.run_id, identity, final, manifest.total_bytes, packed.gz_size, already, skipped, compressor
+    )
 
 
 def _manifest(seed: Seed, entries: list[mf.FileEntry]) -> mf.Manifest:
@@ -169,7 +175,9 @@ def _manifest(seed: Seed, entries: list[mf.FileEntry]) -> mf.Manifest:
     )
 
 
-def _same_or_refused(final: Path, data: bytes, meter: Meter, cancel: Cancel | None) -> tarball.Packed:
+def _same_or_refused(
+    final: Path, data: bytes, meter: Meter, cancel: Cancel | None
+) -> tuple[str, tarball.Packed]:
     hint = "Check it with `exptui check --read-data`; the source was kept."
     try:
         return read_back(final, data, meter, cancel)
@@ -179,8 +187,8 @@ def _same_or_refused(final: Path, data: bytes, meter: Meter, cancel: Cancel | No
         ) from error
 
 
-def read_back(path: Path, data: bytes, meter: Meter, cancel: Cancel | None) -> tarball.Packed:
-    """Read an archive from disk, whole, and compare it with the manifest.
+def read_back(path: Path, data: bytes, meter: Meter, cancel: Cancel | None) -> tuple[str, tarball.Packed]:
+    """Read an archive from disk, whole, and compare it with the manifest: its identity, and what the file is.
 
     Raises:
         CorruptError: it is damaged, or holds another manifest.
@@ -189,7 +197,7 @@ def read_back(path: Path, data: bytes, meter: Meter, cancel: Cancel | None) -> t
         if reader.manifest_bytes != data:
             raise reader.corrupt("it holds a different run or different files")
         reader.verify()
-        return tarball.Packed(reader.identity, reader.gz_sha256, reader.gz_size)
+        return reader.identity, tarball.Packed(reader.gz_sha256, reader.gz_size)
 
 
 def _commit(
@@ -200,7 +208,7 @@ def _commit(
     card: bytes,
     meter: Meter,
     cancel: Cancel | None,
-) -> tarball.Packed:
+) -> tuple[str, tarball.Packed]:
     run_id = manifest.run_id
     final, partial = beside(archive_dir, run_id, TARBALL), partial_path(archive_dir, run_id)
     overhead = 2 * len(data) + len(card) + 4096 * len(manifest.files) + _HEADROOM
@@ -213,7 +221,8 @@ def _commit(
         )
     try:
         packed = tarball.pack(run_dir, data, manifest, partial, meter, cancel)
-        if read_back(partial, data, meter, cancel) != packed:
+        identity, found = read_back(partial, data, meter, cancel)
+        if found != packed:
             raise ArchiveError(f"{run_id}: the disk gave back other bytes", "Check that disk.")  # noqa: TRY301
         _write_sidecars(archive_dir, run_id, packed, data, card)
         if cancel is not None:
@@ -225,7 +234,7 @@ def _commit(
                 with contextlib.suppress(OSError):
                     left.unlink()
         raise
-    return packed
+    return identity, packed
 
 
 def _complete(archive_dir: Path, run_id: str) -> bool:
