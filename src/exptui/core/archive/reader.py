@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import os
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -18,6 +20,7 @@ from exptui.core.files import BLOCK, Cancel, storage_errors
 
 _MAX_PAX = 16 << 10
 _RAW, _STEP, _BATCH, _AHEAD = 1 << 16, 1 << 17, 8, 3
+_FORGET = 1 << 23
 _FLAGS = 0xE2  # of the gzip header: reserved, or a checksum that nothing writes
 _DAMAGED = "Restore it from another copy; `check --read-data` says the same of the rest."
 
@@ -30,11 +33,14 @@ class Reader:
 
     Raises CorruptError from every method for anything that `pack` would not have written.
     One thread reads and inflates ahead, by a few blocks and never past the size that the manifest gives;
-    the caller's hashes.
+    the caller's hashes. With `cold` the bytes come from the disk rather than from the kernel's copy of what was just
+    written, where the machine can do that.
     `identity`, `gz_sha256` and `gz_size` are valid once `members()` is exhausted.
     """
 
-    def __init__(self, path: Path, on_bytes: OnBytes | None = None, cancel: Cancel | None = None) -> None:
+    def __init__(
+        self, path: Path, on_bytes: OnBytes | None = None, cancel: Cancel | None = None, *, cold: bool = False
+    ) -> None:
         self.path = path
         self._on_bytes, self._cancel = on_bytes, cancel
         self._tar, self._gz = hashlib.sha256(), hashlib.sha256()
@@ -42,11 +48,13 @@ class Reader:
         self._chunk, self._at = b"", 0
         self._pieces: deque[Piece] = deque()
         self._ahead: deque[Future[list[Piece]]] = deque()
-        self._left = 0
+        self._left = self._read = 0
+        self._cold = cold and hasattr(os, "posix_fadvise")
         self._thread: ThreadPoolExecutor | None = None
         self._inflate = inflater()
         with storage_errors("open the archive"):
             self._file = path.open("rb")
+        self._forget()
         try:
             self._check_flags()
             self.manifest_bytes = self._first()
@@ -205,7 +213,7 @@ class Reader:
             while not self._inflate.eof:
                 feed = self._inflate.unconsumed_tail
                 if not feed:
-                    raws.append(feed := self._file.read(_RAW))
+                    raws.append(feed := self._raw())
                 try:
                     data = self._inflate.decompress(feed, limit)
                 except DeflateError as error:
@@ -214,10 +222,24 @@ class Reader:
                     return raws, data
                 if not feed and not self._inflate.eof:
                     raise self.corrupt("the compressed data is cut off")
-            raws.append(self._file.read(_RAW))
+            raws.append(self._raw())
         if self._inflate.unused_data or raws[-1]:
             raise self.corrupt("data after the end of the gzip stream")
         return raws, b""
+
+    def _raw(self) -> bytes:
+        raw = self._file.read(_RAW)
+        self._read += len(raw)
+        if (
+            self._read % _FORGET == 0
+        ):  # pages given back at once are used again; many at the end cost a second a GB
+            self._forget()
+        return raw
+
+    def _forget(self) -> None:
+        if self._cold:
+            with contextlib.suppress(OSError):  # a file system that cannot
+                os.posix_fadvise(self._file.fileno(), 0, self._read, os.POSIX_FADV_DONTNEED)
 
     def _check_flags(self) -> None:
         with storage_errors("read the archive"):

@@ -82,14 +82,14 @@ def partial_path(archive_dir: Path, run_id: str) -> Path:
 
 
 class Meter:
-    """Adds up blocks for a Progress."""
+    """Adds up blocks for a Progress, which is told of every whole MiB and of the end."""
 
     def __init__(self, progress: Progress | None, total: int) -> None:
         self._progress, self._total, self._done = progress, total, 0
 
     def __call__(self, count: int) -> None:
-        self._done += count
-        if self._progress is not None:
+        before, self._done = self._done, self._done + count
+        if self._progress is not None and (self._done >= self._total or before >> 20 != self._done >> 20):
             self._progress(min(self._done, self._total), self._total)
 
 
@@ -193,7 +193,7 @@ def read_back(path: Path, data: bytes, meter: Meter, cancel: Cancel | None) -> t
     Raises:
         CorruptError: it is damaged, or holds another manifest.
     """
-    with Reader(path, meter, cancel) as reader:
+    with Reader(path, meter, cancel, cold=True) as reader:
         if reader.manifest_bytes != data:
             raise reader.corrupt("it holds a different run or different files")
         reader.verify()

@@ -6,7 +6,6 @@ it expects and compares bytes. Whatever else is there (links, devices, duplicate
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import os
 from collections import deque
@@ -227,17 +226,9 @@ def pack(
                 packed = writer.close()
                 out.flush()
                 os.fsync(out.fileno())
-                _forget(out.fileno())
         finally:
             os.close(root)
     return packed
-
-
-def _forget(fd: int) -> None:
-    """Have the kernel drop its copy, where it can, so that a read-back comes from the disk."""
-    if hasattr(os, "posix_fadvise"):
-        with contextlib.suppress(OSError):
-            os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_DONTNEED)
 
 
 def _copy(
