@@ -232,13 +232,10 @@ def scan(
     with storage_errors("read the run"):
         root = os.open(run_dir, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
-            found = _digests(root, names, on_bytes, cancel)
+            found = _entries(root, names, observational, on_bytes, cancel)
         finally:
             os.close(root)
-    entries = ((path, classify(path, observational), *found[path]) for path, _ in names)
-    return [
-        FileEntry(path=path, size=size, sha256=digest, file_class=cls) for path, cls, digest, size in entries
-    ]
+    return [found[path] for path, _ in names]
 
 
 def workers() -> int:
@@ -246,12 +243,16 @@ def workers() -> int:
     return min(os.cpu_count() or 1, 4)
 
 
-def _digests(
-    root: int, names: list[tuple[str, int]], on_bytes: OnBytes | None, cancel: Cancel | None
-) -> dict[str, tuple[str, int]]:
-    """Digest and size of every file: the large ones in threads, the small ones meanwhile in this one."""
+def _entries(
+    root: int,
+    names: list[tuple[str, int]],
+    observational: Sequence[str],
+    on_bytes: OnBytes | None,
+    cancel: Cancel | None,
+) -> dict[str, FileEntry]:
+    """Every file, by its path: the large ones are hashed in threads, the small ones meanwhile in this one."""
     stop = Cancel()
-    news: SimpleQueue[int | Future[tuple[str, int]]] = SimpleQueue()
+    news: SimpleQueue[int | Future[FileEntry]] = SimpleQueue()
 
     def tell(count: int) -> None:
         if cancel is not None:
@@ -265,16 +266,15 @@ def _digests(
 
     with ThreadPoolExecutor(workers()) as pool:
         try:
-            waiting = {
-                pool.submit(_digest, root, path, report): path for path, size in names if size >= _LARGE
-            }
-            for future in waiting:
-                future.add_done_callback(news.put)
-            found = {path: _digest(root, path, tell) for path, size in names if size < _LARGE}
-            while waiting:
+            for path, size in names:
+                if size >= _LARGE:
+                    pool.submit(_hashed, root, path, observational, report).add_done_callback(news.put)
+            small = (path for path, size in names if size < _LARGE)
+            found = {path: _hashed(root, path, observational, tell) for path in small}
+            while len(found) < len(names):
                 item = news.get()
                 if isinstance(item, Future):
-                    found[waiting.pop(item)] = item.result()
+                    found[item.result().path] = item.result()
                 else:
                     tell(item)
         except BaseException:
@@ -284,14 +284,15 @@ def _digests(
     return found
 
 
-def _digest(root: int, path: str, tell: OnBytes) -> tuple[str, int]:
+def _hashed(root: int, path: str, observational: Sequence[str], tell: OnBytes) -> FileEntry:
     digest, size = hashlib.sha256(), 0
     with open(open_source(root, path), "rb", buffering=0) as file:
         while block := file.read(_READ):
             tell(len(block))
             digest.update(block)
             size += len(block)
-    return digest.hexdigest(), size
+    cls = classify(path, observational)
+    return FileEntry(path=path, size=size, sha256=digest.hexdigest(), file_class=cls)
 
 
 def encode(manifest: Manifest) -> bytes:
