@@ -28,10 +28,10 @@ EXPTUI = [sys.executable, "-m", "exptui"]
 
 def main() -> int:
     """Make the run, measure, print; 1 where a target is missed."""
-    build = Path("build")
+    build = Path(__file__).resolve().parent.parent / "build"
     build.mkdir(exist_ok=True)
     if shutil.disk_usage(build).free < ROOM:
-        print(f"{build.resolve()} needs {ROOM >> 30} GiB free", file=sys.stderr)
+        print(f"{build} needs {ROOM / 1e9:.0f} GB free", file=sys.stderr)
         return 2
     cpu = cpu_info()
     print(f"{platform.platform()}, Python {platform.python_version()}, {compressor()}")

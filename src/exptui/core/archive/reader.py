@@ -230,9 +230,7 @@ class Reader:
     def _raw(self) -> bytes:
         raw = self._file.read(_RAW)
         self._read += len(raw)
-        if (
-            self._read % _FORGET == 0
-        ):  # pages given back at once are used again; many at the end cost a second a GB
+        if self._read % _FORGET == 0:  # at once, so that the kernel uses those pages again
             self._forget()
         return raw
 

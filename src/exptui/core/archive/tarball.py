@@ -243,7 +243,7 @@ def _copy(
             writer.took(count, packing)
             if on_bytes is not None:
                 on_bytes(count)
-        if left or file.read(1):
+        if file.read(1):
             raise packing.changed()
     writer.end(packing)
     writer.write(bytes(-entry.size % RECORD))
