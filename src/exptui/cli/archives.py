@@ -36,6 +36,8 @@ def archive(arguments: argparse.Namespace) -> int:
             )
         how = "already archived" if sealed.already else f"{sealed.size:,} → {sealed.gz_size:,} bytes"
         print(f"{clean(sealed.run_id)}  {how}  tar sha256 {sealed.identity}")
+        if sealed.compressor == "zlib":
+            print("  compressed with zlib, several times slower: install isal", file=sys.stderr)
         for path in sealed.skipped:
             print(f"  not archived: the empty directory {clean(path)}", file=sys.stderr)
     return OK

@@ -8,21 +8,24 @@ import re
 import stat
 import unicodedata
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from functools import lru_cache
 from itertools import pairwise, takewhile
 from pathlib import Path
+from queue import SimpleQueue
 from typing import Any, Literal
 
 import msgspec
 
 from exptui.core.errors import ArchiveError, CorruptError
-from exptui.core.files import BLOCK, Cancel, canonical_json, storage_errors
+from exptui.core.files import Cancel, canonical_json, storage_errors
 
 NAME = "MANIFEST.json"
 MAX_MANIFEST = 64 << 20
 MAX_TOTAL = 1 << 50
 MAX_ABOUT = 4 << 20  # bytes of a recipe or a fingerprint: free-form, so parsed it can be 30 times as large
 MAX_RUN_ID = 200
+_LARGE, _READ = 1 << 20, 1 << 18
 OBSERVATIONAL = ("trainer.log", "run.json", "attempts/**", "metrics.jsonl", "code.patch")
 
 OnBytes = Callable[[int], None]
@@ -233,25 +236,70 @@ def scan(
         Cancelled: somebody asked.
     """
     names = listing(run_dir)
-    entries: list[FileEntry] = []
     with storage_errors("read the run"):
         root = os.open(run_dir, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
-            for path, _ in names:
-                digest, size = hashlib.sha256(), 0
-                with open(open_source(root, path), "rb", buffering=0) as file:
-                    while block := file.read(BLOCK):
-                        if cancel is not None:
-                            cancel.check()
-                        digest.update(block)
-                        size += len(block)
-                        if on_bytes is not None:
-                            on_bytes(len(block))
-                cls = classify(path, observational)
-                entries.append(FileEntry(path=path, size=size, sha256=digest.hexdigest(), file_class=cls))
+            found = _entries(root, names, observational, on_bytes, cancel)
         finally:
             os.close(root)
-    return entries
+    return [found[path] for path, _ in names]
+
+
+def workers() -> int:
+    """How many threads hash or compress: more would not make a disk faster, and each has its buffers."""
+    return min(os.cpu_count() or 1, 4)
+
+
+def _entries(
+    root: int,
+    names: list[tuple[str, int]],
+    observational: Sequence[str],
+    on_bytes: OnBytes | None,
+    cancel: Cancel | None,
+) -> dict[str, FileEntry]:
+    """Every file, by its path: the large ones are hashed in threads, the small ones meanwhile in this one."""
+    stop = Cancel()
+    news: SimpleQueue[int | Future[FileEntry]] = SimpleQueue()
+
+    def tell(count: int) -> None:
+        if cancel is not None:
+            cancel.check()
+        if on_bytes is not None:
+            on_bytes(count)
+
+    def report(count: int) -> None:
+        stop.check()
+        news.put(count)
+
+    with ThreadPoolExecutor(workers()) as pool:
+        try:
+            for path, size in names:
+                if size >= _LARGE:
+                    pool.submit(_hashed, root, path, observational, report).add_done_callback(news.put)
+            small = (path for path, size in names if size < _LARGE)
+            found = {path: _hashed(root, path, observational, tell) for path in small}
+            while len(found) < len(names):
+                item = news.get()
+                if isinstance(item, Future):
+                    found[item.result().path] = item.result()
+                else:
+                    tell(item)
+        except BaseException:
+            stop.ask()
+            pool.shutdown(cancel_futures=True)
+            raise
+    return found
+
+
+def _hashed(root: int, path: str, observational: Sequence[str], tell: OnBytes) -> FileEntry:
+    digest, size = hashlib.sha256(), 0
+    with open(open_source(root, path), "rb", buffering=0) as file:
+        while block := file.read(_READ):
+            tell(len(block))
+            digest.update(block)
+            size += len(block)
+    cls = classify(path, observational)
+    return FileEntry(path=path, size=size, sha256=digest.hexdigest(), file_class=cls)
 
 
 def encode(manifest: Manifest) -> bytes:

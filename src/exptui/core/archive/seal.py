@@ -13,6 +13,7 @@ from typing import Any
 
 from exptui.core.archive import ledger, signature, tarball
 from exptui.core.archive import manifest as mf
+from exptui.core.archive.codec import COMPRESSOR
 from exptui.core.archive.reader import Reader
 from exptui.core.errors import ArchiveError, CorruptError
 from exptui.core.files import (
@@ -55,7 +56,8 @@ class Seed:
 class Sealed:
     """A committed archive. `already`: it was there before, with the same identity.
 
-    `skipped` names the empty directories, which an archive does not hold.
+    `skipped` names the empty directories, which an archive does not hold; `compressor` is what it was written
+    with just now, '' when `already`.
     """
 
     run_id: str
@@ -65,6 +67,7 @@ class Sealed:
     gz_size: int
     already: bool
     skipped: tuple[str, ...]
+    compressor: str
 
 
 def beside(archive_dir: Path, run_id: str, suffix: str) -> Path:
@@ -78,14 +81,14 @@ def partial_path(archive_dir: Path, run_id: str) -> Path:
 
 
 class Meter:
-    """Adds up blocks for a Progress."""
+    """Adds up blocks for a Progress, which is told of every whole MiB and of the end."""
 
     def __init__(self, progress: Progress | None, total: int) -> None:
         self._progress, self._total, self._done = progress, total, 0
 
     def __call__(self, count: int) -> None:
-        self._done += count
-        if self._progress is not None:
+        before, self._done = self._done, self._done + count
+        if self._progress is not None and (self._done >= self._total or before >> 20 != self._done >> 20):
             self._progress(min(self._done, self._total), self._total)
 
 
@@ -144,21 +147,23 @@ def _sealed(
     already = os.path.lexists(final)
     wrote = not already or not _complete(archive_dir, seed.run_id, signed)
     if not already:
-        packed = _commit(run_dir, archive_dir, manifest, data, card, signed, meter, cancel)
+        identity, packed = _commit(run_dir, archive_dir, manifest, data, card, signed, meter, cancel)
     else:
-        packed = _same_or_refused(final, data, meter, cancel)
+        identity, packed = _same_or_refused(final, data, meter, cancel)
         if wrote:
             _write_sidecars(archive_dir, seed.run_id, packed, data, card, signed)
     known = ledger.archived(ledger.read(archive_dir)[0]).get(seed.run_id, {})
-    if wrote or known.get("identity") != packed.identity:
-        facts = {
-            name: known[name] for name in ("signed_by",) if name in known
-        }  # once signed, missed when gone
+    if wrote or known.get("identity") != identity:
+        # Once signed, missed when gone.
+        facts = {name: known[name] for name in ("signed_by",) if name in known}
         facts |= sidecar_facts(archive_dir, seed.run_id)
-        ledger.append(archive_dir, ledger.event("archived", seed.run_id, packed.identity, **facts))
+        ledger.append(archive_dir, ledger.event("archived", seed.run_id, identity, **facts))
     if not keep:
         _remove_source(run_dir, manifest)
-    return Sealed(seed.run_id, packed.identity, final, manifest.total_bytes, packed.gz_size, already, skipped)
+    compressor = "" if already else COMPRESSOR
+    return Sealed(
+        seed.run_id, identity, final, manifest.total_bytes, packed.gz_size, already, skipped, compressor
+    )
 
 
 def _manifest(seed: Seed, entries: list[mf.FileEntry]) -> mf.Manifest:
@@ -175,7 +180,9 @@ def _manifest(seed: Seed, entries: list[mf.FileEntry]) -> mf.Manifest:
     )
 
 
-def _same_or_refused(final: Path, data: bytes, meter: Meter, cancel: Cancel | None) -> tarball.Packed:
+def _same_or_refused(
+    final: Path, data: bytes, meter: Meter, cancel: Cancel | None
+) -> tuple[str, tarball.Packed]:
     hint = "Check it with `exptui check --read-data`; the source was kept."
     try:
         return read_back(final, data, meter, cancel)
@@ -185,17 +192,17 @@ def _same_or_refused(final: Path, data: bytes, meter: Meter, cancel: Cancel | No
         ) from error
 
 
-def read_back(path: Path, data: bytes, meter: Meter, cancel: Cancel | None) -> tarball.Packed:
-    """Read an archive from disk, whole, and compare it with the manifest.
+def read_back(path: Path, data: bytes, meter: Meter, cancel: Cancel | None) -> tuple[str, tarball.Packed]:
+    """Read an archive from disk, whole, and compare it with the manifest: its identity, and what the file is.
 
     Raises:
         CorruptError: it is damaged, or holds another manifest.
     """
-    with Reader(path, meter, cancel) as reader:
+    with Reader(path, meter, cancel, cold=True) as reader:
         if reader.manifest_bytes != data:
             raise reader.corrupt("it holds a different run or different files")
         reader.verify()
-        return tarball.Packed(reader.identity, reader.gz_sha256, reader.gz_size)
+        return reader.identity, tarball.Packed(reader.gz_sha256, reader.gz_size)
 
 
 def _commit(
@@ -207,7 +214,7 @@ def _commit(
     signed: bytes,
     meter: Meter,
     cancel: Cancel | None,
-) -> tarball.Packed:
+) -> tuple[str, tarball.Packed]:
     run_id = manifest.run_id
     final, partial = beside(archive_dir, run_id, TARBALL), partial_path(archive_dir, run_id)
     overhead = 2 * len(data) + len(card) + len(signed) + 4096 * len(manifest.files) + _HEADROOM
@@ -220,7 +227,8 @@ def _commit(
         )
     try:
         packed = tarball.pack(run_dir, data, manifest, partial, meter, cancel)
-        if read_back(partial, data, meter, cancel) != packed:
+        identity, found = read_back(partial, data, meter, cancel)
+        if found != packed:
             raise ArchiveError(f"{run_id}: the disk gave back other bytes", "Check that disk.")  # noqa: TRY301
         _write_sidecars(archive_dir, run_id, packed, data, card, signed)
         if cancel is not None:
@@ -232,7 +240,7 @@ def _commit(
                 with contextlib.suppress(OSError):
                     left.unlink()
         raise
-    return packed
+    return identity, packed
 
 
 def _complete(archive_dir: Path, run_id: str, signed: bytes) -> bool:

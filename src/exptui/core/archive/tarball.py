@@ -8,31 +8,36 @@ from __future__ import annotations
 
 import hashlib
 import os
-import zlib
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import BinaryIO
+from types import TracebackType
+from typing import BinaryIO, Self
 
+from exptui.core.archive import codec
 from exptui.core.archive.manifest import (
     NAME,
     FileEntry,
     Manifest,
     OnBytes,
     open_source,
+    workers,
 )
 from exptui.core.errors import ArchiveError
-from exptui.core.files import BLOCK, Cancel, storage_errors
+from exptui.core.files import Cancel, storage_errors
 
 RECORD = 512
-LEVEL = 6
+CUT = 1 << 19  # the tar is compressed in independent pieces of this size: the .gz is a function of the tar
 _OCTAL_LIMIT = 1 << 33
 
 
 @dataclass(frozen=True, slots=True)
 class Packed:
-    """What was written: identity is the SHA-256 of the uncompressed tar."""
+    """What was written. Its identity is the SHA-256 of the uncompressed tar, which the read-back computes."""
 
-    identity: str
     gz_sha256: str
     gz_size: int
 
@@ -51,6 +56,12 @@ def header(name: str, size: int) -> bytes:
         out = _block(b"././@PaxHeader", len(body), b"x") + body + bytes(-len(body) % RECORD)
     plain = name.encode("ascii", "replace")[:100]
     return out + _block(plain, size if size < _OCTAL_LIMIT else 0, b"0")
+
+
+def header_size(name: str, size: int) -> int:
+    """The length of `header(name, size)`."""
+    plain = len(name) <= 100 and name.isascii() and size < _OCTAL_LIMIT
+    return RECORD if plain else len(header(name, size))
 
 
 def _pax(key: bytes, value: bytes) -> bytes:
@@ -74,31 +85,119 @@ def end(length: int) -> int:
     return 2 * RECORD + -(length + 2 * RECORD) % (20 * RECORD)
 
 
+class _File:
+    """A file on its way into the tar, hashed once more."""
+
+    def __init__(self, entry: FileEntry) -> None:
+        self._digest, self._entry = hashlib.sha256(), entry
+        self.update = self._digest.update
+
+    def compare(self) -> None:
+        if self._digest.hexdigest() != self._entry.sha256:
+            raise self.changed()
+
+    def changed(self) -> ArchiveError:
+        return ArchiveError(
+            f"{self._entry.path} changed while it was being archived",
+            "Wait until nothing writes to it, then retry.",
+        )
+
+
 class _Writer:
-    """Compress into a file; hash both sides."""
+    """Cut a tar into pieces; some threads compress them and one hashes, this one alone reads and writes.
+
+    The hashing thread compares each file with the manifest. It leaves the tar itself to the read-back, which has
+    a core to spare and has to hash what the disk gives anyway.
+    """
 
     def __init__(self, out: BinaryIO) -> None:
-        self.out = out
-        self.tar, self.gz = hashlib.sha256(), hashlib.sha256()
-        self.length = self.size = self._crc = 0
-        self._deflate = zlib.compressobj(LEVEL, zlib.DEFLATED, -15)
+        self._out, self._size = out, 0
+        self._length = self._crc = 0
+        self._gz = hashlib.sha256()
+        self._pool, self._hashing = ThreadPoolExecutor(workers()), ThreadPoolExecutor(1)
+        self._sent: deque[tuple[bytearray, Future[None], Future[bytes]]] = deque()
+        self._spare = [bytearray(CUT) for _ in range(2 * workers() + 2)]
+        self._start()
         self._emit(b"\x1f\x8b\x08\0\0\0\0\0\0\xff")
 
-    def _emit(self, data: bytes) -> None:
-        self.out.write(data)
-        self.gz.update(data)
-        self.size += len(data)
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for pool in (self._pool, self._hashing):
+            pool.shutdown(cancel_futures=True)
 
     def write(self, data: bytes) -> None:
-        self.tar.update(data)
-        self._crc = zlib.crc32(data, self._crc)
-        self.length += len(data)
-        self._emit(self._deflate.compress(data))
+        """Append to the tar."""
+        view = memoryview(data)
+        while view:
+            part = view[: len(self.room())]
+            self.room()[: len(part)] = part
+            self.took(len(part))
+            view = view[len(part) :]
 
-    def close(self) -> None:
-        self.write(bytes(end(self.length)))
-        tail = self._crc.to_bytes(4, "little") + (self.length & 0xFFFFFFFF).to_bytes(4, "little")
-        self._emit(self._deflate.flush() + tail)
+    def room(self) -> memoryview:
+        """Where the next bytes of the tar may be put, never empty; `took` says how many were."""
+        return self._view[self._filled :]
+
+    def took(self, count: int, file: _File | None = None) -> None:
+        """So many bytes were put into `room()`, of that file if any."""
+        if file is not None:
+            self._checks.append(partial(file.update, self._view[self._filled : self._filled + count]))
+        self._filled += count
+        self._length += count
+        if self._filled == CUT:
+            self._send()
+
+    def end(self, file: _File) -> None:
+        """All of that file was put."""
+        self._checks.append(file.compare)
+
+    def close(self) -> Packed:
+        """End the tar and the gzip stream.
+
+        Raises:
+            ArchiveError: a file was not what the manifest says.
+        """
+        self.write(bytes(end(self._length)))
+        self._send()
+        while self._sent:
+            self._collect()
+        tail = self._crc.to_bytes(4, "little") + (self._length & 0xFFFFFFFF).to_bytes(4, "little")
+        self._emit(b"\1\0\0\xff\xff" + tail)  # an empty last block
+        return Packed(self._hashing.submit(self._gz.hexdigest).result(), self._size)
+
+    def _start(self) -> None:
+        self._block, self._filled = self._spare.pop(), 0
+        self._view = memoryview(self._block)
+        self._checks: list[Callable[[], None]] = []
+
+    def _send(self) -> None:
+        data = self._view[: self._filled]
+        hashed = self._hashing.submit(self._hash, data, self._checks)
+        self._sent.append((self._block, hashed, self._pool.submit(codec.deflate, data)))
+        while not self._spare:
+            self._collect()
+        self._start()
+
+    def _hash(self, data: memoryview, checks: list[Callable[[], None]]) -> None:
+        self._crc = codec.crc32(data, self._crc)
+        for check in checks:
+            check()
+
+    def _collect(self) -> None:
+        """Write the oldest piece that was sent."""
+        block, hashed, deflated = self._sent.popleft()
+        hashed.result()
+        self._emit(deflated.result())
+        self._spare.append(block)
+
+    def _emit(self, data: bytes) -> None:
+        self._out.write(data)
+        self._size += len(data)
+        self._hashing.submit(self._gz.update, data)
 
 
 def pack(
@@ -118,39 +217,33 @@ def pack(
     with storage_errors("write the archive"):
         root = os.open(run_dir, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
-            with out_path.open("wb") as out:
-                writer = _Writer(out)
+            with out_path.open("wb") as out, _Writer(out) as writer:
                 writer.write(header(f"{manifest.run_id}/{NAME}", len(manifest_bytes)))
                 writer.write(manifest_bytes + bytes(-len(manifest_bytes) % RECORD))
                 for entry in manifest.files:
                     writer.write(header(f"{manifest.run_id}/{entry.path}", entry.size))
                     _copy(root, entry, writer, on_bytes, cancel)
-                writer.close()
+                packed = writer.close()
                 out.flush()
                 os.fsync(out.fileno())
         finally:
             os.close(root)
-    return Packed(writer.tar.hexdigest(), writer.gz.hexdigest(), writer.size)
+    return packed
 
 
 def _copy(
     root: int, entry: FileEntry, writer: _Writer, on_bytes: OnBytes | None, cancel: Cancel | None
 ) -> None:
-    digest, left = hashlib.sha256(), entry.size
+    packing, left = _File(entry), entry.size
     with open(open_source(root, entry.path), "rb", buffering=0) as file:  # noqa: PTH123
-        while block := file.read(BLOCK):
+        while left and (count := file.readinto(writer.room()[:left])):
             if cancel is not None:
                 cancel.check()
-            left -= len(block)
-            if left < 0:
-                break
-            digest.update(block)
-            writer.write(block)
+            left -= count
+            writer.took(count, packing)
             if on_bytes is not None:
-                on_bytes(len(block))
-    if left or digest.hexdigest() != entry.sha256:
-        raise ArchiveError(
-            f"{entry.path} changed while it was being archived",
-            "Wait until nothing writes to it, then retry.",
-        )
+                on_bytes(count)
+        if file.read(1):
+            raise packing.changed()
+    writer.end(packing)
     writer.write(bytes(-entry.size % RECORD))
