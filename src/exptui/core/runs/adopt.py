@@ -26,8 +26,8 @@ def find(results: Path, before: frozenset[str], config_sha256: str) -> str:
         name
         for name in sorted(names(results) - before)
         if not name.startswith(".")
-        and not (results / name / "run.json").exists()
         and _config(results / name) == config_sha256
+        and not (results / name / "run.json").exists()  # after the config, which a launch writes later
     ]
     if len(found) > 1:
         raise RunError(

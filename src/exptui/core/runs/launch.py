@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 import os
 import re
 import shutil
@@ -23,6 +22,7 @@ from exptui.core.configs.config import Config
 from exptui.core.errors import RunError, UsageError
 from exptui.core.files import Lock, fsync_dir, storage_errors, write_atomic
 from exptui.core.runs import environment, queue, run
+from exptui.core.runs.process import user
 from exptui.core.runs.run import Phase, Recipe, RunRecord
 from exptui.core.settings import Settings, TrainerSettings
 
@@ -164,24 +164,24 @@ def begin(
     `ticket` names it in the queue (default: its id); `argv` is its command where that is not the recipe's.
     """
     with storage_errors("write the run's files"):
-        write_atomic(directory / "config.toml", config.data, mode=0o644)
-        share(directory / "config.toml")
         record = RunRecord(
             run_id=directory.name,
             config_name=config.path.name,
             config_sha256=config.sha256,
             settings_digest=config.settings_digest,
-            user=getpass.getuser(),
+            user=user(),
             host=socket.gethostname(),
             queued_at=now(),
             recipe=recipe,
             argv=argv,
         )
-        start_supervisor(directory, record, places, ticket or directory.name)
+        start_supervisor(directory, record, places, ticket or directory.name, config.data)
 
 
-def start_supervisor(directory: Path, record: RunRecord, places: Places, ticket: str) -> None:
-    """Write the queued record and start the detached process that owns the run from now on.
+def start_supervisor(
+    directory: Path, record: RunRecord, places: Places, ticket: str, config: bytes | None = None
+) -> None:
+    """Write the queued record, and the config of a new run, and start the detached process that owns the run from now on.
 
     The supervisor inherits its lock, so there is no moment at which a live run looks abandoned.
 
@@ -205,7 +205,7 @@ def start_supervisor(directory: Path, record: RunRecord, places: Places, ticket:
             directory,
             structs.replace(
                 record,
-                user=getpass.getuser(),
+                user=user(),
                 host=socket.gethostname(),
                 phase=Phase.QUEUED,
                 supervisor=None,
@@ -215,6 +215,11 @@ def start_supervisor(directory: Path, record: RunRecord, places: Places, ticket:
                 ended_at="",
             ),
         )
+        if (
+            config is not None
+        ):  # after run.json: what has a config and no record is nobody's, and may be adopted
+            write_atomic(directory / "config.toml", config, mode=0o644)
+            share(directory / "config.toml")
         fsync_dir(directory.parent)
         detach("exptui.core.runs.supervisor", (directory, places.project, places.results), lock)
 
