@@ -6,7 +6,7 @@ PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3; do \
 	if "$$p" -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1; then echo "$$p"; break; fi; done)
 TESTS  ?= tests
 
-.PHONY: run test soak lint lock clean screenshots bench
+.PHONY: run test faults soak lint lock clean screenshots bench
 .DEFAULT_GOAL := run
 
 # The cockpit; where there is no terminal, the tour of the commands.
@@ -33,6 +33,10 @@ lint: $(STAMP)
 # Timings beside real peers; reported, never asserted.
 bench: $(STAMP)
 	$(BIN)/python benchmarks/run.py
+
+# A fault at every system call of every operation that writes, and mutants that must be found; ends with figures.
+faults: $(STAMP)
+	PYTHONPATH=tests $(BIN)/python -m faults.sweep
 
 # Refreshes the locked versions; names no index.
 lock:

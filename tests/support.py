@@ -10,8 +10,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from exptui import chronicle
+from exptui.chronicle import Writer
 from exptui.core.audit.report import AuditReport
 from exptui.core.audit.request import Options
+from exptui.core.files import sha256_bytes
 from exptui.core.runs.run import RunState
 from exptui.core.workspace import Workspace
 
@@ -63,6 +66,29 @@ def verified(space: Workspace, name: str, *, trust: bool = False, **options: Any
     last = list(space.follow(directory))[-1]
     assert isinstance(last, AuditReport)
     return last
+
+
+def reseal(directory: Path, epoch: int, content: bytes) -> None:
+    """Put another checkpoint in place, and write the chronicle as if it had always been that one."""
+    path = directory / f"checkpoints/epoch_{epoch:04d}.ckpt"
+    old = sha256_bytes(path.read_bytes())
+    path.write_bytes(content)
+    seen = chronicle.read_for(directory)
+    assert seen is not None
+    (directory / chronicle.NAME).unlink()
+    writer = Writer.create(directory, seen.config_sha256, seen.metric_names)
+    marks = {mark.cycle: mark for mark in seen.checkpoints}
+    for record in seen.records:
+        writer.append(record)
+        if mark := marks.get(record.cycle):
+            digest = mark.sha256.hex()
+            writer.checkpoint(mark.cycle, sha256_bytes(content) if digest == old else digest)
+    writer.seal()
+
+
+def touched(report: AuditReport) -> list[int]:
+    """The numbers of the segments that are not equal."""
+    return [one.number for one in report.segments if one.status != "equal"]
 
 
 def until(condition: Callable[[], object], seconds: float = 20) -> None:

@@ -82,6 +82,7 @@ class Writer:
             (directory / SEALED_NAME).unlink(missing_ok=True)
             fsync_dir(directory)
         except OSError:
+            fresh.unlink(missing_ok=True)
             writer.close()
             raise
         writer._state.run(prefix, len(prefix))
@@ -111,20 +112,26 @@ class Writer:
 
     def seal(self) -> None:
         """Close the file for good under its final name."""
-        # The count comes last: until it is there the file reads as torn, with every frame intact.
-        self._put(trailer(self._state.crc, self._state.count))
-        os.fsync(self._handle)
-        os.pwrite(self._handle, struct.pack("<I", self._state.count), COUNT_OFFSET)
-        os.fsync(self._handle)
-        (self._directory / OPEN_NAME).replace(self._directory / SEALED_NAME)
-        fsync_dir(self._directory)
+        end = os.lseek(self._handle, 0, os.SEEK_END)
+        try:
+            # The count comes last: until it is there the file reads as torn, with every frame intact.
+            self._put(trailer(self._state.crc, self._state.count))
+            os.fsync(self._handle)
+            os.pwrite(self._handle, struct.pack("<I", self._state.count), COUNT_OFFSET)
+            os.fsync(self._handle)
+            (self._directory / OPEN_NAME).replace(self._directory / SEALED_NAME)
+        except OSError:
+            os.pwrite(self._handle, OPEN_HEADER, 0)  # open again, so that it can be sealed or continued later
+            os.ftruncate(self._handle, end)
+            raise
         self.close()
+        fsync_dir(self._directory)
 
     def close(self) -> None:
         """Let go of the file; unless it was sealed it stays open and can be resumed."""
-        if self._handle >= 0:
-            os.close(self._handle)
-        self._handle = -1
+        handle, self._handle = self._handle, -1
+        if handle >= 0:
+            os.close(handle)
 
     def _write(self, kind: int, body: bytes, before: bytes = b"") -> None:
         frame = FRAME.pack(kind, len(body)) + body

@@ -11,6 +11,7 @@ import errno
 import fcntl
 import hashlib
 import os
+import re
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -23,6 +24,7 @@ from exptui.core.errors import Cancelled, CorruptError, StorageError
 
 BLOCK = 1 << 20
 PARTIAL = ".partial"
+_TEMPORARY = re.compile(rf"\..+\.(\d+){re.escape(PARTIAL)}")
 
 T = TypeVar("T")
 
@@ -91,6 +93,17 @@ def write_atomic(path: Path, data: bytes, *, mode: int = 0o666) -> None:
         with contextlib.suppress(FileNotFoundError):
             temporary.unlink()
         raise
+
+
+def remove_abandoned(directory: Path) -> list[str]:
+    """Remove the temporary files of `write_atomic` whose process is gone; a message each. Not below it."""
+    messages = []
+    for name in sorted(os.listdir(directory)):  # noqa: PTH208
+        match = _TEMPORARY.fullmatch(name)
+        if match and not Path(f"/proc/{match[1]}").exists():
+            (directory / name).unlink(missing_ok=True)
+            messages.append(f"removed the unfinished {name}")
+    return messages
 
 
 def write_all(fd: int, data: bytes) -> None:
@@ -245,9 +258,10 @@ class Lock:
 
     def release(self) -> None:
         """Close our descriptor; the lock is free once no other process holds a copy."""
-        if self.fd >= 0:
-            os.close(self.fd)
-            self.fd = -1
+        fd, self.fd = self.fd, -1
+        if fd >= 0:
+            with contextlib.suppress(OSError):  # it is closed whatever is said
+                os.close(fd)
 
     def __enter__(self) -> Self:
         return self

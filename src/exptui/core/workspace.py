@@ -26,7 +26,7 @@ from exptui.core.configs.config import Config
 from exptui.core.errors import ArchiveError, ConfigError, CorruptError, RunError, UsageError
 from exptui.core.files import Cancel, Progress, one_name, storage_errors, write_atomic
 from exptui.core.notes import Notes
-from exptui.core.runs import launch, resume, run, stop, trash
+from exptui.core.runs import cleanup, launch, resume, run, stop, trash
 from exptui.core.runs.alone import alone
 from exptui.core.runs.preview import Preview, preview
 from exptui.core.runs.run import RunState, RunView
@@ -78,9 +78,9 @@ class Workspace:
     def settings(self) -> Settings:
         """exptui.toml, read again when it changed."""
         path = self.root / "exptui.toml"
-        stamp = (
-            (stat.st_mtime_ns, stat.st_size, stat.st_ino) if path.exists() and (stat := path.stat()) else None
-        )
+        with storage_errors("read the settings"):
+            stat = path.stat() if path.exists() else None
+        stamp = (stat.st_mtime_ns, stat.st_size, stat.st_ino) if stat else None
         if self._settings is None or self._settings[0] != stamp:
             self._settings = (stamp, load_settings(path))
         return self._settings[1]
@@ -214,7 +214,12 @@ class Workspace:
 
     def recover(self) -> list[str]:
         """Finish or undo what a crash left in `archive/` and `results/`; a line for each thing done."""
-        return [*recovery.recover(self.archives, self.results), *session.recover(self.archives)]
+        with storage_errors("recover what a crash left"):
+            return [
+                *cleanup.recover(self.root, self.results),
+                *recovery.recover(self.archives, self.results),
+                *session.recover(self.archives),
+            ]
 
     def archive(
         self,

@@ -7,6 +7,7 @@ from typing import Any
 
 from exptui.core.audit import report as audit
 from exptui.core.audit.report import AuditReport
+from exptui.core.audit.session import State
 from exptui.core.compare.deltas import direction
 from exptui.core.monitor.catalog import ArchiveRow, ConfigRow, RunRow, Snapshot
 from exptui.core.monitor.detail import Detail, FileFact, Points
@@ -20,6 +21,8 @@ from exptui.tui.widgets.rows import Row
 PHASES = ("train", *present.HELD_OUT)
 HELD_OUT = present.HELD_OUT
 Line = list[Span]
+
+BAR = 30
 
 
 def title(detail: Detail) -> tuple[str, str, Span]:
@@ -269,9 +272,26 @@ def file_rows(files: Sequence[FileFact]) -> list[Row]:
     ]
 
 
-def audit_rows(audits: Sequence[AuditReport]) -> list[Row]:
-    """Every report, the newest first, each beginning with its verdict."""
-    rows: list[Row] = []
+def _at_work(state: State) -> list[Row]:
+    """How far a verification is."""
+    spans: list[Span] = [("▶ ", "accent"), (clean(state.phase, 200), "accent")]
+    amount = present.size if state.unit == "bytes" else "{:,}".format
+    rows = [Row("now", tuple(spans))]
+    if state.total:
+        share = min(1.0, state.done / state.total)
+        done = f"  {amount(state.done)} of {amount(state.total)}"
+        bar: tuple[Span, ...] = (
+            ("━" * round(share * BAR), "accent"),
+            ("━" * (BAR - round(share * BAR)), "muted"),
+        )
+        unit = "" if state.unit == "bytes" else f" {state.unit} compared"
+        rows.append(Row("bar", (*bar, (f" {share:4.0%}{done}{unit}", ""))))
+    return [*rows, Row("how", (("x cancels it and leaves nothing of it", "muted"),)), Row("gap", ())]
+
+
+def audit_rows(audits: Sequence[AuditReport], at_work: State | None = None) -> list[Row]:
+    """The verification at work, then every report, the newest first, each beginning with its verdict."""
+    rows: list[Row] = _at_work(at_work) if at_work else []
     for number, one in enumerate(audits):
         mark, tone = present.VERDICTS[one.verdict]
         for at, line in enumerate(audit.lines(one)):

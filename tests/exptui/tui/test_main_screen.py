@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from textual.pilot import Pilot
 
 from exptui.core.monitor.catalog import RunRow
 from exptui.core.runs.run import RunState
-from exptui.core.workspace import Workspace
 from exptui.tui.app import Exptui
 from exptui.tui.screens.compare import CompareScreen
 from exptui.tui.screens.main import MainScreen
@@ -18,41 +15,13 @@ from exptui.tui.screens.sheets import Choose, Confirm, Help, Prompt
 from exptui.tui.widgets.detail import DetailPane
 from exptui.tui.widgets.log_view import LogView
 from exptui.tui.widgets.rows import RowList
-from support import workspace
+from support import finished, workspace
+from tui_support import opened, text, until
 
 METRICS = (
     'cd "$EXPTUI_OUTPUT"; for i in 1 2 3; do echo "{\\"epoch\\": $i, \\"validate_loss\\": 0.$i}" >> metrics.jsonl; done; '
     'echo "{\\"accuracy\\": 0.9}" > metrics.json; echo done'
 )
-
-
-async def until(pilot: Pilot[None], condition: Callable[[], object]) -> None:
-    for _ in range(600):
-        if condition():
-            return
-        await pilot.pause(0.05)
-    raise AssertionError("condition did not come true")
-
-
-def main(app: Exptui) -> MainScreen:
-    screen = next(screen for screen in app.screen_stack if isinstance(screen, MainScreen))
-    assert isinstance(screen, MainScreen)
-    return screen
-
-
-def text(rows: RowList) -> str:
-    return "\n".join("".join(part for part, _ in (*row.left, *row.right)) for row in rows.rows)
-
-
-def finished(space: Workspace, name: str = "a") -> str:
-    run_id = space.run(name).name
-    assert list(space.wait(run_id))[-1].state is RunState.FINISHED
-    return run_id
-
-
-async def opened(pilot: Pilot[None], app: Exptui) -> MainScreen:
-    await until(pilot, lambda: any(isinstance(s, MainScreen) and s.begun for s in app.screen_stack))
-    return main(app)
 
 
 async def test_an_empty_workspace_says_what_to_do(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ import msgspec
 
 from exptui.core.archive.seal import Seed
 from exptui.core.configs import config
-from exptui.core.files import pretty_json, sha256_bytes
+from exptui.core.files import pretty_json, sha256_bytes, storage_errors
 from exptui.core.monitor import metrics
 from exptui.core.monitor.logs import LogTail
 from exptui.core.monitor.text import clean_line
@@ -22,6 +22,7 @@ def prepare(view: RunView, *, incomplete: bool) -> tuple[Seed, bytes]:
 
     Raises:
         ConfigError: its config.toml is missing or not TOML.
+        StorageError: its metrics or its log cannot be read.
     """
     data = config.read_bytes(view.path / "config.toml")
     settings_digest = config.parse(Path("config.toml"), data).settings_digest
@@ -36,12 +37,14 @@ def prepare(view: RunView, *, incomplete: bool) -> tuple[Seed, bytes]:
         incomplete=incomplete,
         observational=record.recipe.observational if record else (),
     )
-    numbers = metrics.read(view.path)
+    with storage_errors("read the run's files"):
+        numbers = metrics.read(view.path)
+        log = [clean_line(line) for line in LogTail(view.path / "trainer.log", CARD_LINES).read()]
     card = {
         "config": data.decode(errors="replace"),
         "seconds": record.seconds if record else None,
         "metrics": numbers.final,
         "series": {name: metrics.sampled(series) for name, series in numbers.series.items()},
-        "log": [clean_line(line) for line in LogTail(view.path / "trainer.log", CARD_LINES).read()],
+        "log": log,
     }
     return seed, pretty_json(card)

@@ -47,7 +47,8 @@ class Reader:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._file.close()
+        with storage_errors("read the archive"):
+            self._file.close()
 
     @property
     def identity(self) -> str:

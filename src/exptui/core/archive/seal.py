@@ -221,7 +221,8 @@ def _commit(
 
 
 def _complete(archive_dir: Path, run_id: str) -> bool:
-    return all(beside(archive_dir, run_id, suffix).exists() for suffix in SIDECARS)
+    with storage_errors("look at the archive's sidecars"):
+        return all(beside(archive_dir, run_id, suffix).exists() for suffix in SIDECARS)
 
 
 def _write_sidecars(archive_dir: Path, run_id: str, packed: tarball.Packed, data: bytes, card: bytes) -> None:

@@ -114,46 +114,56 @@ def headline(report: AuditReport) -> str:
 
 
 def lines(report: AuditReport) -> list[str]:
-    """The whole report as text, the divergence first, then what could explain it."""
-    out = [
-        headline(report),
-        "",
-        f"run          {report.run_id}",
-        f"source       {report.source}",
-        f"identity     {report.identity or '–'}",
-        f"original     {report.run_a_hash or '–'}",
-        f"re-run       {report.run_b_hash or '–'}",
-        f"scope        {report.scope}",
-        f"cause        {report.cause}",
-        f"attempts     {report.attempts or 'unknown'}",
-        f"isolation    {report.isolation or '–'}",
-        f"environment  {_environment(report)}",
-        f"command      {' '.join(report.command) or '–'}",
-        f"time         {report.started_at} to {report.ended_at}",
-    ]
+    """The whole report as text: where it differs, then what could explain it, then what was run and how."""
+    out = [headline(report), ""]
     if report.first_mismatch_cycle is not None:
-        out += ["", f"First mismatch: cycle {report.first_mismatch_cycle}, {report.mismatch_phase}"]
+        out.append(f"First mismatch: cycle {report.first_mismatch_cycle}, {report.mismatch_phase}")
         out += [f"  {c.key:16} {c.baseline} → {c.candidate}" for c in report.mismatch_details]
+        out.append("")
     if report.segments:
-        out += ["", "Segments:"]
-        out += [
-            f"  {s.status:8} {s.number:3}  {s.begin} to {s.end}{f'  {s.detail}' * bool(s.detail)}"
-            for s in report.segments
-        ]
-    if report.notes:
-        out += ["", *report.notes]
+        out += ["Segments:", *map(_segment, report.segments), ""]
+    if bad := report.diverged_files:
+        out += ["Files that differ:", *map(_file, bad), ""]
     if report.suspects:
-        out += ["", "What could explain it:", *(f"  {suspect}" for suspect in report.suspects)]
+        out += ["What could explain it:", *(f"  {suspect}" for suspect in report.suspects), ""]
     if report.environment:
-        out += ["", "Not the same in the re-run:"]
+        out += ["Not the same in the re-run:"]
         out += [f"  {c.key}: {_short(c.baseline)} → {_short(c.candidate)}" for c in report.environment]
-    if report.files:
-        out += ["", "Files:"]
-        order = sorted(report.files, key=lambda file: (not file.diverged, file.status == "not compared"))
-        out += [f"  {file.status:21} {file.path}{_where(file)}" for file in order]
+        out.append("")
+    if report.notes:
+        out += [*report.notes, ""]
+    out += _facts(report)
+    if rest := [file for file in report.files if not file.diverged]:
+        out += ["", "Files:", *map(_file, sorted(rest, key=lambda file: file.status == "not compared"))]
     if report.kept:
         out += ["", f"The re-run is kept in {report.kept}"]
     return out
+
+
+def _facts(report: AuditReport) -> list[str]:
+    facts = {
+        "run": report.run_id,
+        "source": report.source,
+        "identity": report.identity,
+        "original": report.run_a_hash,
+        "re-run": report.run_b_hash,
+        "scope": report.scope,
+        "cause": report.cause if report.verdict is Verdict.DIVERGED else "",
+        "attempts": str(report.attempts or "unknown"),
+        "isolation": report.isolation,
+        "environment": _environment(report),
+        "command": " ".join(report.command),
+        "time": f"{report.started_at} to {report.ended_at}",
+    }
+    return [f"{name:12} {text}" for name, text in facts.items() if text]
+
+
+def _segment(one: SegmentAudit) -> str:
+    return f"  {one.status:8} {one.number:3}  {one.begin} to {one.end}  {one.detail}".rstrip()
+
+
+def _file(file: FileAudit) -> str:
+    return f"  {file.status:21} {file.path}{_where(file)}"
 
 
 def _where(file: FileAudit) -> str:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import msgspec
 
-from exptui.core.audit.report import AuditReport, Verdict, lines
+from exptui.core.audit.report import AuditReport, Verdict, headline, lines
 from exptui.core.audit.request import Request
 from exptui.core.audit.verify import RERUN
 from exptui.core.errors import CorruptError, RunError
@@ -95,6 +95,17 @@ def report(directory: Path) -> AuditReport | None:
         return read_json(directory / AUDIT, AuditReport)
     except FileNotFoundError:
         return None
+
+
+def outcome(archives: Path, name: str) -> tuple[str, bool]:
+    """What came of the verification in that directory, in a line or two, and whether it is good news."""
+    directory = archives / RESTORATION / name
+    if not directory.exists():
+        return f"{name}: cancelled, nothing of it is left", True
+    found = report(directory)
+    if found is None:
+        return f"{name}: interrupted, UNKNOWN", False
+    return f"{found.run_id}\n{headline(found)}", found.verdict is Verdict.REPRODUCED
 
 
 def is_alive(directory: Path) -> bool:

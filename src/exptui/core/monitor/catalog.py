@@ -99,7 +99,11 @@ class Snapshot:
 
     def verification(self, run_id: str) -> session.State | None:
         """How far the verification of that run is, if one is at work."""
-        return next((s for name, s in self.verifying.items() if name.rpartition("_")[0] == run_id), None)
+        return self.verifying.get(self.verification_name(run_id))
+
+    def verification_name(self, run_id: str) -> str:
+        """The name of its directory; empty where none is at work."""
+        return next((name for name in self.verifying if name.rpartition("_")[0] == run_id), "")
 
 
 class Catalog:

@@ -8,6 +8,8 @@ from pathlib import Path
 from exptui.core.errors import RunError
 from exptui.core.files import fsync_dir, rename, sha256_bytes, storage_errors
 
+CLAIM = ".claim.json"  # in a directory that exptui made, until its run.json is there
+
 
 def names(results: Path) -> frozenset[str]:
     """The directories there are now."""
@@ -27,7 +29,9 @@ def find(results: Path, before: frozenset[str], config_sha256: str) -> str:
         for name in sorted(names(results) - before)
         if not name.startswith(".")
         and _config(results / name) == config_sha256
-        and not (results / name / "run.json").exists()  # after the config, which a launch writes later
+        # In this order: a launcher takes its claim away when run.json is there.
+        and not (results / name / CLAIM).exists()
+        and not (results / name / "run.json").exists()
     ]
     if len(found) > 1:
         raise RunError(

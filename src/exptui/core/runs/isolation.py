@@ -102,10 +102,11 @@ def _probe(isolation: Isolation) -> str:
 
 
 def _cover(path: str) -> None:
-    if Path(path).is_dir():
-        _mount("tmpfs", path, "tmpfs", MS_NOSUID_NODEV, "size=64k,mode=0700")
-    elif os.path.lexists(path):
-        _mount("/dev/null", path, "", MS_BIND)
+    with contextlib.suppress(FileNotFoundError):  # what is gone, or goes just now, needs no cover
+        if Path(path).is_dir():
+            _mount("tmpfs", path, "tmpfs", MS_NOSUID_NODEV, "size=64k,mode=0700")
+        else:
+            _mount("/dev/null", path, "", MS_BIND)
 
 
 def _unshare(flags: int) -> None:

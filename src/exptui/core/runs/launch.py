@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
-import shutil
 import signal
 import socket
 import stat
@@ -15,14 +15,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import NamedTuple
 
 from msgspec import structs
 
 from exptui.core.configs.config import Config
-from exptui.core.errors import RunError, UsageError
-from exptui.core.files import Lock, fsync_dir, storage_errors, write_atomic
-from exptui.core.runs import environment, queue, run
-from exptui.core.runs.process import user
+from exptui.core.errors import CorruptError, RunError, StorageError, UsageError
+from exptui.core.files import Lock, fsync_dir, pretty_json, read_json, storage_errors, write_atomic
+from exptui.core.runs import environment, process, queue, run
+from exptui.core.runs.adopt import CLAIM
+from exptui.core.runs.process import Process
 from exptui.core.runs.run import Phase, Recipe, RunRecord
 from exptui.core.settings import Settings, TrainerSettings
 
@@ -142,13 +144,47 @@ def launch(config: Config, settings: Settings, places: Places) -> Path:
     trainer = settings.trainer_for(config.path.name)
     with storage_errors("create the run's directory"):
         places.results.mkdir(exist_ok=True)
-        directory = claim(places.results, config.stem)
+        with queue.decide(queue.lock_directory(places.results)):
+            directory = claim(places.results, config.stem)
+            try:
+                write_atomic(directory / CLAIM, pretty_json(Claim(socket.gethostname(), process.me())))
+            except BaseException:
+                directory.rmdir()
+                raise
     try:
         begin(directory, config, freeze(config, trainer, settings, places, directory), places)
     except BaseException:
-        shutil.rmtree(directory, ignore_errors=True)
+        with contextlib.suppress(OSError, StorageError):  # then a recovery does it
+            discard(directory)
         raise
+    with contextlib.suppress(OSError):  # then a recovery removes it
+        (directory / CLAIM).unlink()
     return directory
+
+
+class Claim(NamedTuple):
+    """Who is about to queue a run in a directory."""
+
+    host: str
+    launcher: Process
+
+
+def is_abandoned(directory: Path) -> bool:
+    """Whether the launcher that claimed a directory is gone; of another host's, or a damaged claim's, nothing is known."""
+    try:
+        host, launcher = read_json(directory / CLAIM, Claim)
+    except CorruptError:
+        return False
+    return host == socket.gethostname() and not process.alive(launcher)
+
+
+def discard(directory: Path) -> None:
+    """Remove a claimed directory whose run was not started; the claim goes last, so that it can be done again."""
+    (queue.lock_directory(directory.parent) / f"{directory.name}{queue.SUPERVISOR}").unlink(missing_ok=True)
+    for path in sorted(directory.iterdir(), key=lambda path: path.name == CLAIM):
+        path.unlink()
+    directory.rmdir()
+    fsync_dir(directory.parent)
 
 
 def begin(
@@ -164,24 +200,24 @@ def begin(
     `ticket` names it in the queue (default: its id); `argv` is its command where that is not the recipe's.
     """
     with storage_errors("write the run's files"):
+        write_atomic(directory / "config.toml", config.data, mode=0o644)
+        share(directory / "config.toml")
         record = RunRecord(
             run_id=directory.name,
             config_name=config.path.name,
             config_sha256=config.sha256,
             settings_digest=config.settings_digest,
-            user=user(),
+            user=process.user(),
             host=socket.gethostname(),
             queued_at=now(),
             recipe=recipe,
             argv=argv,
         )
-        start_supervisor(directory, record, places, ticket or directory.name, config.data)
+        start_supervisor(directory, record, places, ticket or directory.name)
 
 
-def start_supervisor(
-    directory: Path, record: RunRecord, places: Places, ticket: str, config: bytes | None = None
-) -> None:
-    """Write the queued record, and the config of a new run, and start the detached process that owns the run from now on.
+def start_supervisor(directory: Path, record: RunRecord, places: Places, ticket: str) -> None:
+    """Write the queued record and start the detached process that owns the run from now on.
 
     The supervisor inherits its lock, so there is no moment at which a live run looks abandoned.
 
@@ -205,7 +241,7 @@ def start_supervisor(
             directory,
             structs.replace(
                 record,
-                user=user(),
+                user=process.user(),
                 host=socket.gethostname(),
                 phase=Phase.QUEUED,
                 supervisor=None,
@@ -215,11 +251,6 @@ def start_supervisor(
                 ended_at="",
             ),
         )
-        if (
-            config is not None
-        ):  # after run.json: what has a config and no record is nobody's, and may be adopted
-            write_atomic(directory / "config.toml", config, mode=0o644)
-            share(directory / "config.toml")
         fsync_dir(directory.parent)
         detach("exptui.core.runs.supervisor", (directory, places.project, places.results), lock)
 

@@ -7,6 +7,7 @@ The lock directory of a workspace holds `<run id>.supervisor` (held while it is 
 from __future__ import annotations
 
 import os
+import shutil
 from pathlib import Path
 
 from exptui.core.errors import CorruptError, StorageError
@@ -14,6 +15,8 @@ from exptui.core.files import Lock, LockId, is_held, sha256_bytes, storage_error
 from exptui.core.runs import run
 
 SUPERVISOR, RUN = ".supervisor", ".run"
+SCRATCH = ".scratch"
+_OF_A_RUN = (RUN, SUPERVISOR, SCRATCH)
 ADOPTING = "adopting.lock"
 
 
@@ -71,6 +74,24 @@ def _orphaned(path: Path) -> bool:
     except (OSError, CorruptError):
         return False
     return record is not None and run.is_working(run_dir, record)
+
+
+def sweep(directory: Path) -> list[str]:
+    """Remove the locks and scratch directories of runs of which no process is left; a message each."""
+    messages = []
+    with decide(directory):  # locks are taken under it: one that nobody holds now is nobody's
+        names = {
+            path.name.removesuffix(path.suffix) for path in directory.iterdir() if path.suffix in _OF_A_RUN
+        }
+        for name in sorted(names):
+            lock, supervisor, scratch = (directory / f"{name}{suffix}" for suffix in _OF_A_RUN)
+            if not (held(lock) or held(supervisor) or _orphaned(lock)):
+                if scratch.is_dir():
+                    shutil.rmtree(scratch)
+                lock.unlink(missing_ok=True)
+                supervisor.unlink(missing_ok=True)
+                messages.append(f"removed the locks of {name}, which is not at work")
+    return messages
 
 
 def may_start(directory: Path, ticket: str, slots: int) -> bool:

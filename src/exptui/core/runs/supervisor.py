@@ -49,7 +49,7 @@ class Supervisor:
         self.lock = Lock(lock_fd, Path(record.supervisor_lock.path))
         self.locks = self.lock.path.parent
         self.ticket = self.lock.path.name.removesuffix(queue.SUPERVISOR)
-        self.scratch = self.locks / f"{self.ticket}.scratch"
+        self.scratch = self.locks / f"{self.ticket}{queue.SCRATCH}"
         self.slot: Lock | None = None
         self.trainer: subprocess.Popen[bytes] | None = None
         self.attempt = Attempt(attempt=record.attempts)
@@ -85,7 +85,7 @@ class Supervisor:
             self._save(supervisor=process.me())
             with contextlib.ExitStack() as held:
                 end = self._train(held)
-        except (ExptuiError, OSError) as error:
+        except (ExptuiError, OSError, subprocess.SubprocessError) as error:
             end = Exit(error=str(error))
         except BaseException as error:
             self._note(traceback=traceback.format_exc())
@@ -136,6 +136,7 @@ class Supervisor:
         """The run's lock once it is this run's turn; None when a stop came first.
 
         Of the trainers that choose their directory themselves one works at a time: `held` keeps that lock.
+        It lets go of ours too where the trainer could not be started.
         """
         while not self.stop_requested:
             with queue.decide(self.locks):
@@ -172,7 +173,10 @@ class Supervisor:
             "EXPTUI_CONFIG": str(self.directory / "config.toml"),
             "EXPTUI_RUN_ID": self.record.run_id,
         }
-        with (self.directory / "trainer.log").open("ab", buffering=0) as log:
+        log = os.open(
+            self.directory / "trainer.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o666
+        )
+        try:
             self.trainer = subprocess.Popen(
                 self.record.argv or recipe.argv,
                 cwd=recipe.cwd,
@@ -184,6 +188,11 @@ class Supervisor:
                 start_new_session=True,  # no hang-up of ours reaches it, stopped or not
                 preexec_fn=partial(_before_exec, isolate),  # noqa: PLW1509  this process has one thread
             )
+        finally:
+            with contextlib.suppress(
+                OSError
+            ):  # it is closed whatever is said, and the trainer may be at work
+                os.close(log)
         code = self._watch(self.trainer)
         try:
             after = environment.code_digest(recipe.code, self.project)

@@ -7,6 +7,8 @@ import shlex
 import subprocess
 from collections.abc import Callable
 
+from exptui.core.audit.request import Cost, Options
+from exptui.core.audit.session import RESTORATION
 from exptui.core.configs import derive
 from exptui.core.files import Cancel, Progress
 from exptui.core.monitor.catalog import ArchiveRow, RunRow
@@ -16,6 +18,8 @@ from exptui.core.runs.run import RunState
 from exptui.tui import present
 from exptui.tui.screens.looking import Looking
 from exptui.tui.screens.sheets import Confirm, Line, Prompt, launch_lines
+
+SEGMENTS, SAMPLE, WORKERS = 16, 4, max(1, (os.cpu_count() or 1) - 1)
 
 
 def _incomplete(row: RunRow) -> bool:
@@ -101,7 +105,13 @@ class Actions(Looking):
             self._do(work)
 
     def action_stop(self) -> None:
-        """Stop the run, after a yes."""
+        """Stop the run, or the verification of what is selected, after a yes."""
+        chosen = self.subject
+        if isinstance(chosen, RunRow | ArchiveRow) and (
+            verifying := self.snapshot.verification_name(chosen.run_id)
+        ):
+            self._cancel_verification(chosen.run_id, verifying)
+            return
         row = self._run()
         if row is None:
             return
@@ -225,41 +235,75 @@ class Actions(Looking):
             self.say("choose a run or an archive first", good=False)
             return
         name = row.run_id
-        took = present.duration(row.view.record, present.now()) if isinstance(row, RunRow) else None
+        self.bridge.ask(
+            f"cost {name}",
+            lambda: self.workspace.cost(self.workspace.request(name)),
+            lambda cost: self._offer(row, cost),
+        )
+
+    def _offer(self, row: RunRow | ArchiveRow, cost: Cost) -> None:
+        """The ways to verify, and what they take."""
+        name = row.run_id
+        took = (
+            "unknown: it was not recorded" if cost.seconds is None else f"about {present.span(cost.seconds)}"
+        )
         lines: list[Line] = [
             [("Restores it privately, runs it again in a clean environment,", "")],
             [("and compares every byte that is not declared to differ.", "")],
             [],
-            [
-                ("time   ", "muted"),
-                (f"about {present.span(took)}, as the original" if took else "as the original", ""),
-            ],
+            [("time   ", "muted"), (took, "")],
+            [("disk   ", "muted"), (f"{present.size(cost.size)} of {present.size(cost.free)} free", "")],
             [("slot   ", "muted"), (f"1 of {self.snapshot.slots}, queued like any run", "")],
+            [],
+            [
+                (
+                    "It goes on when you leave; x on it cancels it. The verdict is kept in archive/restoration/.",
+                    "muted",
+                )
+            ],
         ]
-        if isinstance(row, ArchiveRow):
-            lines.append([("disk   ", "muted"), (f"a few times {present.size(row.archived.gz_size)}", "")])
         if isinstance(row, RunRow) and _incomplete(row):
-            lines = [
-                [
-                    (
-                        "It did not finish: there is no whole run to compare with, so the verdict is UNKNOWN.",
-                        "warn",
-                    )
-                ]
-            ]
-        lines += [[], [("It goes on when you leave; the verdict is kept in archive/restoration/.", "muted")]]
-
-        def work() -> str:
-            self.workspace.verify(self.workspace.request(name))
-            return f"verifying {name}"
+            warning = "It did not finish: there is no whole run to compare with, so the verdict is UNKNOWN."
+            lines = [[(warning, "warn")]]
+        ways = {
+            "V": Options(),
+            "k": Options(keep_going=True),
+            "s": Options(segments=SEGMENTS, workers=WORKERS),
+            "p": Options(segments=SEGMENTS, sample=SAMPLE, workers=WORKERS),
+        }
 
         def answered(answer: str | None) -> None:
-            if answer == "V":
-                self._do(work)
-            elif answer == "c":
+            if answer == "c":
                 self.action_check()
+            elif answer in ways:
+                self._do(lambda: self._verify(name, ways[answer]))
 
-        answers = [("V", "or Enter verifies")] + (
-            [("c", "only checks the bytes")] if isinstance(row, ArchiveRow) else []
-        )
+        answers = [
+            ("V", "or Enter verifies all of it"),
+            ("k", "keeps going at a mismatch"),
+            ("s", f"in {SEGMENTS} segments"),
+            ("p", f"{SAMPLE} of them"),
+        ]
+        answers += [("c", "checks bytes")] if isinstance(row, ArchiveRow) else []
         self.app.push_screen(Confirm(f"Verify {name}?", lines, answers), answered)
+
+    def _verify(self, name: str, options: Options) -> str:
+        self.workspace.verify(self.workspace.request(name, options))
+        return f"verifying {name}"
+
+    def _cancel_verification(self, run_id: str, directory: str) -> None:
+        """After a yes; nothing of it stays."""
+        lines: list[Line] = [
+            [("Its re-run is stopped and everything of it removed. The original is not touched.", "")]
+        ]
+
+        def work(_: Progress, __: Cancel) -> tuple[str, bool]:
+            self.workspace.cancel(self.workspace.archives / RESTORATION / directory)
+            return f"the verification of {run_id} is being cancelled", True
+
+        self._confirm(
+            f"Cancel the verification of {run_id}?",
+            lines,
+            ("y", "cancels it"),
+            lambda: self._operate("cancel", run_id, work),
+        )

@@ -12,6 +12,7 @@ from textual.containers import Horizontal, Vertical
 from textual.content import Content
 from textual.screen import Screen
 
+from exptui.core.audit.session import outcome
 from exptui.core.compare.deltas import same
 from exptui.core.monitor import detail as details
 from exptui.core.monitor.catalog import ArchiveRow, ConfigRow, RunRow, Snapshot
@@ -145,7 +146,7 @@ class MainScreen(Actions, Screen[None]):
                 self.say(f"{row.run_id}  {present.outcome(row)}", good=present.state_of(row)[1] != "bad")
                 self.app.bell()
         for name in before.verifying.keys() - self.snapshot.verifying.keys():
-            self.bridge.ask(f"verdict {name}", partial(self.verdict, name), self._verdict)
+            self.bridge.ask(f"verdict {name}", partial(outcome, self.workspace.archives, name), self._verdict)
 
     def _verdict(self, found: tuple[str, bool]) -> None:
         text, good = found
@@ -169,6 +170,7 @@ class MainScreen(Actions, Screen[None]):
         self.query_one("#archives", RowList).show(lists.archive_rows(snapshot, self.query_text, now))
         self._titles(len(runs))
         self.query_one("#header", Lines).show([self._header()])
+        self.query_one(DetailPane).show_audits(snapshot)
 
     def _titles(self, shown: int) -> None:
         snapshot = self.snapshot
@@ -388,12 +390,3 @@ class MainScreen(Actions, Screen[None]):
     def on_log_view_status_changed(self, event: LogView.StatusChanged) -> None:
         """The line under the log."""
         self.query_one("#log-status", Lines).show([[(f" {clean(event.status, 200)}", "muted")]])
-
-    def verdict(self, name: str) -> tuple[str, bool]:
-        """What a verification found, for a toast; called on the reading thread."""
-        from exptui.core.audit import report, session
-
-        found = session.report(self.workspace.archives / session.RESTORATION / name)
-        if found is None:
-            return f"{name}: interrupted, UNKNOWN", False
-        return f"{found.run_id}\n{report.headline(found)}", found.verdict is report.Verdict.REPRODUCED

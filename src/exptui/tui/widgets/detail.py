@@ -155,7 +155,13 @@ class DetailPane(Vertical):
         self.query_one("#charts", Charts).show(groups)
         self.query_one("#config-text", RowList).show(overview.config_rows(detail, differing))
         self.query_one("#file-list", RowList).show(overview.file_rows(detail.files))
-        self.query_one("#audit-text", RowList).show(overview.audit_rows(detail.audits))
+        self.show_audits(snapshot)
+
+    def show_audits(self, snapshot: Snapshot) -> None:
+        """The verification at work and the finished ones."""
+        if self.detail is not None:
+            at_work = snapshot.verification(getattr(self.detail.subject, "run_id", ""))
+            self.query_one("#audit-text", RowList).show(overview.audit_rows(self.detail.audits, at_work))
 
     def _overview(self, groups: Mapping[str, Sequence[Any]], used: int) -> None:
         """Two charts, loss first, and as much of the log as there is room for."""

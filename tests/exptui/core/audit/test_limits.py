@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import socket
 import subprocess
 import sys
 from pathlib import Path
+from unittest import mock
 
 import pytest
 
 from exptui import cli
+from exptui.core.archive import manifest as mf
 from exptui.core.audit import original
 from exptui.core.audit.report import Verdict
+from exptui.core.audit.rerun import Rerun, copied
 from exptui.core.audit.verify import Verification
 from exptui.core.files import Cancel
-from exptui.core.runs.run import RunState
-from support import finished, toy, verified, workspace, wrong
+from exptui.core.runs.run import RunRecord, RunState
+from support import finished, toy, until, verified, workspace, wrong
 
 
 def test_a_trainer_that_needs_the_network_gets_it_when_asked(tmp_path: Path) -> None:
@@ -89,3 +94,53 @@ def test_numbers_that_make_no_sense_are_usage(tmp_path: Path, words: list[str]) 
     space = toy(tmp_path)
     assert cli.main(["--workspace", str(space.root), "verify", "a", *words]) == 2
     assert not space.archives.exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "says"),
+    [
+        ([], 0, "network not cut, original readable"),
+        (["--isolation", "required"], 5, "the re-run cannot be isolated here"),
+    ],
+)
+def test_where_there_are_no_namespaces(tmp_path: Path, words: list[str], code: int, says: str) -> None:
+    """The kernel's limit is one of the user namespace: inside a new one it can be set to none."""
+    space = toy(tmp_path)
+    run_id = finished(space)
+    verify = [sys.executable, "-m", "exptui", "--workspace", str(space.root), "verify", run_id, *words]
+    without = 'echo 0 > /proc/sys/user/max_user_namespaces || exit 99; exec "$@"'
+    done = subprocess.run(
+        ["unshare", "-Ur", "sh", "-c", without, "sh", *verify], capture_output=True, text=True, timeout=60
+    )
+    if done.returncode in (1, 99) and not done.stdout:
+        pytest.skip(done.stderr)
+    assert (done.returncode, says in done.stdout) == (code, True), done.stdout + done.stderr
+
+
+def test_outputs_older_than_the_rerun_are_told_unless_the_clock_was_set(tmp_path: Path) -> None:
+    for name in ("config.toml", "new", "old", "empty", "log"):
+        (tmp_path / name).write_bytes(b"" if name == "empty" else b"x")
+    (tmp_path / "link").hardlink_to(tmp_path / "log")
+    began = (tmp_path / "new").stat().st_mtime_ns
+    os.utime(tmp_path / "old", ns=(began - 1, began - 1))
+    os.utime(tmp_path / "empty", ns=(began - 1, began - 1))
+    files = mf.scan(tmp_path, ["log"])
+    record = mock.create_autospec(RunRecord, instance=True)
+    found = [copied(Rerun(tmp_path, record, RunState.FINISHED, "", at, 1.0), files) for at in (began, None)]
+    assert found == [["link", "old"], ["link"]]
+
+
+def test_interrupting_the_command_leaves_nothing(tmp_path: Path) -> None:
+    space = toy(tmp_path)
+    run_id = finished(space)
+    wrong(hang_at=3)(space)
+    command = [sys.executable, "-m", "exptui", "--workspace", str(space.root), "verify", run_id]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, process_group=0)
+    until((tmp_path / "hanging").exists)
+    until(lambda: any(state.done == 3 for state in space.verification_states().values()))
+    os.killpg(process.pid, signal.SIGINT)
+    out, _ = process.communicate(timeout=30)
+    assert (process.returncode, out.split()[0]) == (5, "UNKNOWN")
+    assert "cancelled: no comparison was made" in out
+    until(lambda: not list((space.archives / "restoration").iterdir()))
+    assert not Path("/proc", (tmp_path / "hanging").read_text()).exists()

@@ -43,6 +43,13 @@ def test_the_original_is_covered_and_a_rename_into_the_run_crosses_no_mount(tmp_
     assert (tmp_path / "original/model").read_text() == "secret"
 
 
+def test_what_goes_while_it_is_covered_is_no_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    entered(tmp_path)
+    monkeypatch.setattr(Path, "is_dir", lambda _: True)
+    _, words = prepare("auto", Isolation((str(tmp_path / "gone"),), network=False))
+    assert "masked" in words
+
+
 def test_there_is_no_network_but_the_loopback(tmp_path: Path) -> None:
     devices = "import socket; print([name for _, name in socket.if_nameindex()])"
     assert said(entered(tmp_path), sys.executable, "-c", devices).strip() == "['lo']"

@@ -66,7 +66,7 @@ def queued(parent: Path, monkeypatch: pytest.MonkeyPatch, script: str) -> tuple[
 
 def test_the_heartbeat_keeps_the_lock_files_young(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What cleans /var/tmp takes those that nobody has touched for a month."""
-    _, mine = queued(tmp_path, monkeypatch, "true")
+    _space, mine = queued(tmp_path, monkeypatch, "true")
     os.utime(mine.lock.path, (0, 0))
     mine._look()
     assert time.time() - mine.lock.path.stat().st_mtime < 60

@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 
 from exptui.core.errors import RunError, UsageError
-from exptui.core.files import write_atomic
 from exptui.core.runs import adopt, resume
 from exptui.core.runs.run import RunState, RunView
 from exptui.core.workspace import Workspace
@@ -92,21 +91,6 @@ def test_a_directory_the_trainer_makes_is_read_hidden_and_merged(tmp_path: Path)
     assert view.state is RunState.FINISHED
     assert (view.path / "model").read_text() == "1\n"
     assert not (space.results / "own_1").exists()
-
-
-def test_a_run_that_is_being_launched_is_nobodys_to_take_over(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    space = workspace(tmp_path, "true")
-    recorded: list[bool] = []
-
-    def watched(path: Path, data: bytes, **how: int) -> None:
-        recorded.append((path.parent / "run.json").exists())
-        write_atomic(path, data, **how)
-
-    monkeypatch.setattr("exptui.core.runs.launch.write_atomic", watched)
-    last(space, space.run("a").name)
-    assert recorded == [True]
 
 
 def test_what_became_a_run_during_the_look_is_not_taken_over(
