@@ -23,7 +23,7 @@ from faults.operations import OPERATIONS, Operation
 RUN = inject.traced if inject.available() else patched.traced
 DONE, REFUSED, RAW = 0, 10, 11
 _NUMBERS = itertools.count()
-MEMORY = Path("/dev/shm")
+MEMORY = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None  # the faults are the kernel's, not the disk's
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,8 +38,13 @@ class Result:
 
 @functools.cache
 def _base() -> Path:
-    """Where this process keeps its workspaces: in memory if it can, as the faults are the kernel's answers."""
-    return Path(tempfile.mkdtemp(prefix="faults-", dir=MEMORY if os.access(MEMORY, os.W_OK) else None))
+    """Where this process keeps its workspaces."""
+    return Path(tempfile.mkdtemp(prefix="faults-", dir=tempfile.tempdir or MEMORY))
+
+
+def work_in(home: str) -> None:
+    """Keep them below this directory, which somebody else removes."""
+    tempfile.tempdir = home
 
 
 @functools.cache
@@ -187,6 +192,9 @@ def _verdict(operation: Operation, space: Workspace, before: state.Files, code: 
     if code == DONE:
         found += [f"a success is not one: {problem}" for problem in operation.done(space, before)]
     state.settle(space)
+    for path in space.run_directories():
+        if not any(path.iterdir()):
+            os.utime(path, (0, 0))  # a claim this old is nobody's
     space.recover()
     found += [f"recover() is not idempotent: {message}" for message in space.recover()]
     found += [f"recovered: {problem}" for problem in state.problems(space, before, midway=True)]

@@ -19,7 +19,7 @@ from typing import Any
 
 from exptui.core.archive import restore, seal
 from faults import state
-from faults.operations import OPERATIONS
+from faults.operations import OPERATIONS, lock_directory
 
 NAMES = ("start", "replace", "archive", "restore")
 SIZES = (0, 4, 8, 16, 32, 64, 128)  # KiB that are left free
@@ -99,7 +99,9 @@ def _one(name: str, parent: Path, full: Callable[[], AbstractContextManager[None
     space.recover()
     found += [f"recover() is not idempotent: {message}" for message in space.recover()]
     found += state.problems(space, before, midway=True) + operation.again(space, before)
-    return {"refused": refused, "violations": found + state.problems(space, before)}
+    found += state.problems(space, before)
+    shutil.rmtree(lock_directory(space))
+    return {"refused": refused, "violations": found}
 
 
 def main() -> None:

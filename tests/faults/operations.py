@@ -244,6 +244,7 @@ def claimed(parent: Path) -> Workspace:
     (claim / "config.toml").write_bytes((space.configs / "a.toml").read_bytes())
     (claim / ".run.json.4194304.partial").write_bytes(b"{")
     (space.results / "a_20250101T000000Z").mkdir()
+    os.utime(space.results / "a_20250101T000000Z", (0, 0))
     (lock_directory(space) / f"{claim.name}{queue.SUPERVISOR}").touch()
     return space
 

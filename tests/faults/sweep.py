@@ -9,6 +9,7 @@ import argparse
 import json
 import multiprocessing
 import sys
+import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
@@ -89,7 +90,11 @@ def run(
         work += [(name, fault) for fault in faults[::every]]
     case.clean()
     # Spawned: a worker forks for each case, and must have one thread and no threads' locks.
-    with ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn")) as pool:
+    spawn = multiprocessing.get_context("spawn")
+    with (
+        tempfile.TemporaryDirectory(prefix="faults-", dir=case.MEMORY) as home,
+        ProcessPoolExecutor(jobs, spawn, case.work_in, (home,)) as pool,
+    ):
         hunted = {mutant.name: pool.submit(hunt, mutant) for mutant in mutants}
         for result in _shown(pool.map(attempt, work, chunksize=8), len(work)):
             figures.add(result)

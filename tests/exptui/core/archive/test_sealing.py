@@ -127,7 +127,7 @@ def test_recovery_keeps_the_source_of_a_damaged_archive(
     monkeypatch.undo()
     trash = space.results / f".trash-{directory.name}"
     good = sealed.path.read_bytes()
-    sealed.path.write_bytes(good[:-9] + b"x" + good[-8:])
+    sealed.path.write_bytes(good[:-8] + bytes(8))
     assert "not intact" in space.recover()[0]
     assert contents(trash) == before
     sealed.path.write_bytes(good)
