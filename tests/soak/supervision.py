@@ -7,6 +7,7 @@ import fcntl
 import os
 import signal
 import subprocess
+from functools import partial
 from pathlib import Path
 from unittest import mock
 
@@ -41,9 +42,14 @@ def record_of(directory: Path) -> RunRecord:
     return record
 
 
-def works(pid: int) -> bool:
-    """Whether a process is there and no zombie."""
-    return psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+def is_gone(pid: int) -> bool:
+    """Whether a process is not there, or a zombie."""
+    return not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
+
+
+def is_stopped(pid: int) -> bool:
+    """Whether SIGSTOP holds it."""
+    return psutil.Process(pid).status() == psutil.STATUS_STOPPED
 
 
 def trainer_of(directory: Path) -> int:
@@ -92,17 +98,20 @@ def killed_supervisors(parent: Path, times: int) -> int:
     space = fresh(parent, resume=["--from", "{checkpoint}"], checkpoints="pid")
     for number in range(times):
         directory, trainer, supervisor = running(space)
-        if number % 2:
+        if stopped := number % 2:
             os.kill(trainer, signal.SIGSTOP)
+            until(partial(is_stopped, trainer))
         os.kill(supervisor, signal.SIGKILL)
         while (state := space.view(directory).state) is RunState.RUNNING:
             pass  # it has been killed, and is not gone yet
         assert state is RunState.ORPHANED
-        assert works(trainer), "a trainer was lost with its supervisor"
+        until(partial(is_gone, supervisor))
+        assert not is_gone(trainer), "a trainer was lost with its supervisor"
+        assert not stopped or is_stopped(trainer)
         with pytest.raises(RunError, match="ORPHANED"):
             space.resume(directory.name)
         assert space.stop(directory.name).state is RunState.STOPPED
-        assert not works(trainer)
+        assert is_gone(trainer)
         (directory / "go").touch()
         space.resume(directory.name)
         assert ended(space, directory) is RunState.FINISHED
@@ -115,7 +124,7 @@ def mistaken(parent: Path, times: int, *, boot: bool) -> int:
     space = fresh(parent)
     directory, _, supervisor = running(space)
     space.stop(directory.name)
-    until(lambda: not works(supervisor))
+    until(partial(is_gone, supervisor))
     bystander = subprocess.Popen(["sleep", "600"])
     try:
         (real,) = (p for p in process.descendants(os.getpid()) if p.pid == bystander.pid)
@@ -163,7 +172,7 @@ def no_locks(parent: Path, times: int) -> int:
             assert "local_lock" in caught.value.hint
             assert space.run_directories() == before
     os.kill(supervisor, signal.SIGKILL)
-    until(lambda: not works(supervisor))
+    until(partial(is_gone, supervisor))
     with mock.patch.object(fcntl, "flock", side_effect=OSError(errno.ENOLCK, "No locks available")):
         assert space.show(directory.name).state is RunState.ORPHANED
     (directory / "go").touch()

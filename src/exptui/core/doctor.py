@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 import os
 import platform
 import shutil
@@ -15,7 +14,7 @@ from typing import Literal
 from exptui.core.configs import config
 from exptui.core.errors import ExptuiError
 from exptui.core.files import free_bytes
-from exptui.core.runs import environment, queue
+from exptui.core.runs import environment, process, queue
 from exptui.core.settings import Settings
 
 LOW_DISK = 1 << 30
@@ -53,7 +52,7 @@ def examine(root: Path, settings: Callable[[], Settings]) -> Iterator[Finding]:
             yield Finding("ok", "locks", str(locks))
     except (ExptuiError, OSError) as error:
         yield Finding("bad", "locks", str(error), getattr(error, "hint", ""))
-    yield from logout(Path("/"), getpass.getuser())
+    yield from logout(Path("/"), process.user())
     for tool, what in (
         ("git", "commit and uncommitted changes are recorded"),
         ("tmux", "only for convenience"),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 import os
 import socket
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ from exptui.core.files import (
     sha256_bytes,
     storage_errors,
 )
+from exptui.core.runs.process import user
 
 NAME = "ledger.jsonl"
 LOCK = ".ledger.lock"
@@ -43,13 +43,9 @@ class Book:
 
 def event(kind: str, run_id: str, identity: str, **extra: object) -> dict[str, Any]:
     """An event of this moment, user and host: archived, verified, restored, removed or found."""
-    try:
-        user = getpass.getuser()
-    except (KeyError, OSError):
-        user = str(os.getuid())
     return {
         "at": datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z"),
-        "user": user,
+        "user": user(),
         "host": socket.gethostname(),
         "event": kind,
         "run_id": run_id,

@@ -14,7 +14,7 @@ import msgspec
 from exptui.core.audit.report import AuditReport, Verdict, headline, lines
 from exptui.core.audit.request import Request
 from exptui.core.audit.verify import RERUN
-from exptui.core.errors import CorruptError
+from exptui.core.errors import CorruptError, RunError
 from exptui.core.files import Lock, LockId, pretty_json, read_json, storage_errors, write_atomic
 from exptui.core.monitor.text import clean
 from exptui.core.runs import launch, process, queue, run, stop
@@ -118,10 +118,18 @@ def is_alive(directory: Path) -> bool:
 
 
 def cancel(directory: Path) -> None:
-    """Ask the worker to stop the re-run and to say UNKNOWN; nothing happens when it is gone already."""
+    """Ask the worker to stop the re-run and to say UNKNOWN; nothing happens when it is gone already.
+
+    Raises:
+        RunError: it belongs to somebody else.
+    """
     while is_alive(directory):
         if (now := state(directory)) and now.worker is not None:
-            process.send(now.worker, signal.SIGTERM)
+            try:
+                process.send(now.worker, signal.SIGTERM)
+            except PermissionError as error:
+                owner = directory.owner()
+                raise RunError(f"that verification belongs to {owner}", f"Ask {owner} to end it.") from error
             return
         time.sleep(POLL)  # it has been started and will say who it is
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import getpass
 import os
 import re
 import signal
@@ -208,7 +207,7 @@ def begin(
             config_name=config.path.name,
             config_sha256=config.sha256,
             settings_digest=config.settings_digest,
-            user=getpass.getuser(),
+            user=process.user(),
             host=socket.gethostname(),
             queued_at=now(),
             recipe=recipe,
@@ -242,7 +241,7 @@ def start_supervisor(directory: Path, record: RunRecord, places: Places, ticket:
             directory,
             structs.replace(
                 record,
-                user=getpass.getuser(),
+                user=process.user(),
                 host=socket.gethostname(),
                 phase=Phase.QUEUED,
                 supervisor=None,

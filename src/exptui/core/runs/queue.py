@@ -57,8 +57,13 @@ def take_slot(directory: Path, ticket: str, run_dir: Path) -> Lock:
 
 
 def busy(directory: Path) -> int:
-    """How many slots are taken: by runs whose lock is held, and by orphans of which something works without it."""
-    return sum(held(path) or _orphaned(path) for path in directory.glob(f"*{RUN}"))
+    """How many slots are taken: by runs whose lock is held, and by orphans of which something works without it.
+
+    Raises:
+        StorageError: the file system of the locks has none.
+    """
+    with storage_errors("look at the locks"):
+        return sum(held(path) or _orphaned(path) for path in directory.glob(f"*{RUN}"))
 
 
 def _orphaned(path: Path) -> bool:

@@ -85,7 +85,6 @@ class Supervisor:
             self._save(supervisor=process.me())
             with contextlib.ExitStack() as held:
                 end = self._train(held)
-                end = self._adopt(end)
         except (ExptuiError, OSError, subprocess.SubprocessError) as error:
             end = Exit(error=str(error))
         except BaseException as error:
@@ -200,11 +199,13 @@ class Supervisor:
         except (ExptuiError, OSError):
             after = {}
         changed = self.record.code_changed or not after == seen["code"] == earlier["code"]
-        self._save(code_changed=changed)
-        return Exit(
-            code=code if code >= 0 else None,
-            signal=-code if code < 0 else None,
-            stop_requested=self.stop_requested,
+        self.record = msgspec.structs.replace(self.record, code_changed=changed)
+        return self._adopt(
+            Exit(
+                code=code if code >= 0 else None,
+                signal=-code if code < 0 else None,
+                stop_requested=self.stop_requested,
+            )
         )
 
     def _watch(self, trainer: subprocess.Popen[bytes]) -> int:
@@ -234,8 +235,8 @@ class Supervisor:
             if self.record.adopted:
                 adopt.merge(self.results / self.record.adopted, self.directory)
                 self._save(adopted="")
-        except ExptuiError as error:
-            return msgspec.structs.replace(end, code=end.code or None, error=error.message)
+        except (ExptuiError, OSError) as error:
+            return msgspec.structs.replace(end, code=end.code or None, error=str(error))
         return end
 
     def _look(self) -> None:

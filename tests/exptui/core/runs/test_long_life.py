@@ -200,6 +200,16 @@ def test_a_resume_right_after_the_end_waits_for_the_last_moments_of_the_supervis
     assert record_of(directory).attempts == 2
 
 
+def test_a_run_that_never_began_takes_over_nobodys_directory(tmp_path: Path) -> None:
+    space = workspace(tmp_path, command=["sleep", "60"])  # not told where to write
+    first, second = space.run("a"), space.run("a")
+    by_hand = space.results / "by_hand"
+    shutil.copytree(second, by_hand, ignore=lambda *_: ["run.json"])
+    assert space.stop(second.name).state is RunState.STOPPED
+    assert (by_hand / "config.toml").is_file()
+    space.stop(first.name)
+
+
 def test_where_a_logout_ends_runs_doctor_says_so(tmp_path: Path) -> None:
     def said(user: str = "ann") -> list[str]:
         return [finding.hint for finding in doctor.logout(tmp_path, user)]

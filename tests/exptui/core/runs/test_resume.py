@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from exptui.core.errors import RunError, UsageError
-from exptui.core.runs import resume
+from exptui.core.runs import adopt, resume
 from exptui.core.runs.run import RunState, RunView
 from exptui.core.workspace import Workspace
 from support import until, workspace
@@ -91,6 +91,19 @@ def test_a_directory_the_trainer_makes_is_read_hidden_and_merged(tmp_path: Path)
     assert view.state is RunState.FINISHED
     assert (view.path / "model").read_text() == "1\n"
     assert not (space.results / "own_1").exists()
+
+
+def test_what_became_a_run_during_the_look_is_not_taken_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "other").mkdir()
+
+    def meanwhile(directory: Path) -> str:
+        (directory / "run.json").write_text("{}")
+        return "digest"
+
+    monkeypatch.setattr(adopt, "_config", meanwhile)
+    assert adopt.find(tmp_path, frozenset(), "digest") == ""
 
 
 def test_a_name_clash_is_a_failure_and_nothing_is_lost(tmp_path: Path) -> None:

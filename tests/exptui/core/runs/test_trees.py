@@ -16,6 +16,7 @@ from exptui.core.files import is_held
 from exptui.core.runs import process, queue, run
 from exptui.core.runs.run import RunState, RunView
 from exptui.core.workspace import Workspace
+from soak.supervision import is_gone
 from support import until, workspace
 
 # Python closes what it does not pass on: the worker, in a session of its own, does not have the lock.
@@ -44,10 +45,6 @@ def supervisor(directory: Path) -> int:
     return record.supervisor.pid
 
 
-def gone(pid: int) -> bool:
-    return not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
-
-
 def state(space: Workspace, directory: Path) -> RunState:
     return space.show(directory.name).state
 
@@ -70,7 +67,7 @@ def test_a_worker_that_outlives_its_trainer_is_said_keeps_the_slot_and_is_stoppe
     assert space.stop(waiting.name).state is RunState.STOPPED
     view = space.stop(directory.name)
     assert (view.state, view.leftovers) == (RunState.FINISHED, False)
-    assert gone(worker)
+    assert is_gone(worker)
     assert space.archive(directory.name).path.is_file()
 
 
@@ -95,7 +92,7 @@ def test_an_orphaned_worker_without_the_lock_is_an_orphan_and_is_stopped(
         until(lambda: str(worker) in (directory / "attempts/1.json").read_text())
     os.kill(supervisor(directory), signal.SIGKILL)
     os.kill(trainer, signal.SIGKILL)
-    until(lambda: gone(trainer))
+    until(lambda: is_gone(trainer))
     record = run.read(directory)
     assert record is not None
     assert record.run_lock is not None
@@ -105,7 +102,7 @@ def test_an_orphaned_worker_without_the_lock_is_an_orphan_and_is_stopped(
         space.archive(directory.name, incomplete=True)
     assert queue.busy(Path(record.run_lock.path).parent) == 1
     assert space.stop(directory.name).state is RunState.STOPPED
-    assert gone(worker)
+    assert is_gone(worker)
     assert queue.busy(Path(record.run_lock.path).parent) == 0
 
 
@@ -113,18 +110,18 @@ def test_a_killed_guardian_leaves_what_it_guarded_in_sight(tmp_path: Path) -> No
     space, directory, _, worker = wrapped(tmp_path, "")
     assert ended(space, directory).leftovers
     os.kill(supervisor(directory), signal.SIGKILL)
-    until(lambda: gone(supervisor(directory)))
+    until(lambda: is_gone(supervisor(directory)))
     assert space.show(directory.name).leftovers
     view = space.stop(directory.name)
     assert (view.state, view.leftovers) == (RunState.FINISHED, False)
-    assert gone(worker)
+    assert is_gone(worker)
 
 
 def test_stop_reaches_the_worker_in_its_own_session(tmp_path: Path) -> None:
     space, directory, trainer, worker = wrapped(tmp_path)
     assert space.stop(directory.name).state is RunState.STOPPED
-    assert gone(trainer)
-    assert gone(worker)
+    assert is_gone(trainer)
+    assert is_gone(worker)
 
 
 def test_a_finished_run_costs_no_look_at_processes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,6 +17,7 @@ from pathlib import Path
 import pytest
 
 import exptui
+from exptui.core.audit.report import AuditReport, Verdict
 from exptui.core.runs import run
 from exptui.core.runs.run import RunState
 from exptui.core.workspace import Workspace
@@ -188,3 +189,22 @@ def test_two_people_take_turns_in_the_archive(shared: Path, other: Other) -> Non
     assert other(space, "run", "--wait", "a", umask=0o002).returncode == 0
     done = other(space, "archive", "a", umask=0o002)
     assert done.returncode == 0, done.stderr
+
+
+def test_another_users_verification_is_left_alone(shared: Path, other: Other) -> None:
+    space = shared_workspace(
+        shared, f'echo 1 > "$EXPTUI_OUTPUT/model"; while [ -e {shared}/wait ]; do sleep 0.1; done'
+    )
+    name = space.run("a").name
+    until(lambda: space.show(name).state is RunState.FINISHED)
+    (shared / "wait").touch()
+    verification = space.verify(space.request(name))
+    until(lambda: (state := space.verification_states().get(verification.name)) and state.worker)
+    for directory in (verification, verification.parent):
+        directory.chmod(0o2775)
+    assert other(space, "archive", "nothing").returncode == 2  # after it recovered what a crash left
+    assert verification in space.verifying()
+    (shared / "wait").unlink()
+    report = list(space.follow(verification))[-1]
+    assert isinstance(report, AuditReport)
+    assert report.verdict is Verdict.REPRODUCED
