@@ -64,7 +64,7 @@ def hostname(name: str) -> None:
     _call("sethostname", LIBC.sethostname, name.encode(), len(name.encode()))
 
 
-def _mount(source: str, target: str, kind: bytes, flags: int) -> None:
+def _mount(source: Path | str, target: Path, kind: bytes, flags: int) -> None:
     what = f"mount on {target}"
     _call(what, LIBC.mount, os.fsencode(source), os.fsencode(target), kind, flags, None)
 
@@ -74,40 +74,45 @@ def reordered(where: dict[str, Any]) -> None:
 
     A memory file system is laid over `top`, prepared on the empty directory `stage`, with every file bound into it.
     """
-    top, stage, whole = where["top"], where["stage"], set(where["whole"])
+    top, stage, whole = Path(where["top"]), Path(where["stage"]), set(map(Path, where["whole"]))
     _namespaces(NEW_MOUNTS)
-    _mount("none", "/", b"", RECURSIVE | PRIVATE)
+    _mount("none", Path("/"), b"", RECURSIVE | PRIVATE)
     _mount("tmpfs", stage, b"tmpfs", 0)
     for name in ("first", "second"):
-        os.mkdir(f"{stage}/{name}")
-    newest_first = os.listdir(stage) == ["second", "first"]
+        (stage / name).mkdir()
+    newest_first = [path.name for path in stage.iterdir()] == ["second", "first"]
     for name in ("first", "second"):
-        os.rmdir(f"{stage}/{name}")
+        (stage / name).rmdir()
     count = moved = 0
     pending = [(top, stage)]
     while pending:
         old, new = pending.pop()
-        names = os.listdir(old)
-        count, moved = count + len(names), moved + (len(names) > 1)
+        sources = list(old.iterdir())
+        count, moved = count + len(sources), moved + (len(sources) > 1)
         if count > MOST_FILES:
             raise ImpossibleError(f"{top} holds more than {MOST_FILES:,} files")
-        for name in names if newest_first else names[::-1]:
-            source, target = f"{old}/{name}", f"{new}/{name}"
-            if os.path.islink(source):
-                os.symlink(os.readlink(source), target)
-            elif not os.path.isdir(source):
-                os.close(os.open(target, os.O_CREAT))
-                _mount(source, target, b"", BIND | RECURSIVE)
-            else:
-                os.mkdir(target)
-                if source in whole or name.startswith("."):
-                    _mount(source, target, b"", BIND | RECURSIVE)
-                else:
-                    pending.append((source, target))
+        for source in sources if newest_first else sources[::-1]:
+            if _placed(source, new / source.name, bind=source in whole or source.name.startswith(".")):
+                pending.append((source, new / source.name))
     if not moved:
         raise ImpossibleError(f"{top} holds no two files to list in another order")
     _mount(stage, top, b"", BIND | RECURSIVE)
     os.chdir(top)
+
+
+def _placed(source: Path, target: Path, *, bind: bool) -> bool:
+    """Make what stands for `source`; True for a directory that is still empty."""
+    if source.is_symlink():
+        target.symlink_to(source.readlink())
+        return False
+    if source.is_dir():
+        target.mkdir()
+        if not bind:
+            return True
+    else:
+        target.touch()
+    _mount(source, target, b"", BIND | RECURSIVE)
+    return False
 
 
 CHANGES: dict[str, Callable[[Any], None]] = {
@@ -133,7 +138,7 @@ def main() -> int:
     signal.pthread_sigmask(signal.SIG_SETMASK, [])
     LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)  # a killed exptui leaves no trainer behind
     try:
-        os.execv(argv[0], argv)
+        os.execv(argv[0], argv)  # noqa: S606  a shell is what must not come between
     except OSError as error:
         print(f"cannot start {argv[0]}: {error.strerror}", file=sys.stderr)
         return CANNOT_START

@@ -232,15 +232,20 @@ def end(directory: Path) -> None:
 
 def stop_processes(directory: Path, record: RunRecord) -> None:
     """TERM, the grace, KILL to whatever carries the run's id and directory in its environment."""
-    # The directory too: a run of another workspace may have begun in the same second under the same id.
-    marks = {f"EXPTUI_RUN_ID={record.run_id}".encode(), b"EXPTUI_OUTPUT=" + os.fsencode(directory)}
-    ours = [p for p in psutil.process_iter() if marks <= set(_environ(p.pid).split(b"\0"))]
+    ours = marked(record.run_id, directory)
     for process in ours:
         with contextlib.suppress(psutil.NoSuchProcess):
             process.terminate()
     for process in psutil.wait_procs(ours, timeout=record.recipe.stop_grace)[1]:
         with contextlib.suppress(psutil.NoSuchProcess):
             process.kill()
+
+
+def marked(run_id: str, directory: Path) -> list[psutil.Process]:
+    """The processes that carry a run's id and directory in their environment."""
+    # The directory too: a run of another workspace may have begun in the same second under the same id.
+    marks = {f"EXPTUI_RUN_ID={run_id}".encode(), b"EXPTUI_OUTPUT=" + os.fsencode(directory)}
+    return [p for p in psutil.process_iter() if marks <= set(_environ(p.pid).split(b"\0"))]
 
 
 def _environ(pid: int) -> bytes:
