@@ -92,27 +92,27 @@ def reordered(where: dict[str, Any]) -> None:
         if count > MOST_FILES:
             raise ImpossibleError(f"{top} holds more than {MOST_FILES:,} files")
         for source in sources if newest_first else sources[::-1]:
-            if _placed(source, new / source.name, bind=source in whole or source.name.startswith(".")):
-                pending.append((source, new / source.name))
+            bind = source in whole or source.name.startswith(".")
+            pending += _placed(source, new / source.name, bind=bind)
     if not moved:
         raise ImpossibleError(f"{top} holds no two files to list in another order")
     _mount(stage, top, b"", BIND | RECURSIVE)
     os.chdir(top)
 
 
-def _placed(source: Path, target: Path, *, bind: bool) -> bool:
-    """Make what stands for `source`; True for a directory that is still empty."""
+def _placed(source: Path, target: Path, *, bind: bool) -> list[tuple[Path, Path]]:
+    """Make what stands for `source`; a directory whose entries are still to come is returned."""
     if source.is_symlink():
         target.symlink_to(source.readlink())
-        return False
+        return []
     if source.is_dir():
         target.mkdir()
         if not bind:
-            return True
+            return [(source, target)]
     else:
         target.touch()
     _mount(source, target, b"", BIND | RECURSIVE)
-    return False
+    return []
 
 
 CHANGES: dict[str, Callable[[Any], None]] = {

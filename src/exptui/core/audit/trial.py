@@ -26,7 +26,7 @@ from exptui.core.runs.launch import Places
 from exptui.core.runs.run import Recipe
 from exptui.core.settings import Settings
 
-POLL = 0.05
+POLL = 0.01
 STAMP = "_20000101T000000Z"  # every run has the same id, as a re-run of verify has that of the original
 START = (sys.executable, "-I", "-S", "-B", start.__file__)
 
