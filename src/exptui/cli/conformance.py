@@ -32,8 +32,8 @@ def doctor(arguments: argparse.Namespace) -> int:
     )
     took = f"the last run of it took {_time(last)}" if last is not None else "how long one takes is not known"
     print(f"up to {check.most_runs} runs of {clean(check.config.stem)}; {took}", file=sys.stderr)
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, signal.default_int_handler)  # as Ctrl-C: nothing is left behind
+    ends = (signal.SIGTERM, signal.SIGHUP)  # as Ctrl-C: nothing is left behind
+    before = {number: signal.signal(number, signal.default_int_handler) for number in ends}
     try:
         with ProgressLine(sys.stderr) as line:
             found = check.run(
@@ -42,6 +42,9 @@ def doctor(arguments: argparse.Namespace) -> int:
     except KeyboardInterrupt:
         print("\nexptui: interrupted; every run of it was ended, and nothing is left.", file=sys.stderr)
         return UNKNOWN
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
     if arguments.json:
         answers = {name: getattr(found, name) for name in ("deterministic", "resumable", "independent")}
         print_json({**msgspec.to_builtins(found), **answers})
@@ -72,6 +75,7 @@ def _row(row: Row) -> Iterator[str]:
     match row.status:
         case "same":
             yield f"{head}same     {row.what}"
+            yield from _wrapped(f"{' ' * 13}{row.detail}", " " * 13) if row.detail else ()
         case "differs":
             yield f"{head}DIFFERS  {row.what}"
             yield from (f"{' ' * 13}{part}" for part in _where(row))
@@ -84,6 +88,8 @@ def _row(row: Row) -> Iterator[str]:
             yield from _wrapped(f"{head}not judged: {row.detail}", " " * 13)
     if row.hint:
         yield from _wrapped(f"{' ' * 13}→ {row.hint}", " " * 15)
+    if row.declare:
+        yield from _wrapped(f"{' ' * 13}→ by nature? {row.declare}", " " * 15)
 
 
 def _where(row: Row) -> Iterator[str]:

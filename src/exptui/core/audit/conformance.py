@@ -21,7 +21,7 @@ from exptui.core.archive.manifest import FileEntry
 from exptui.core.archive.recovery import CONFORMANCE
 from exptui.core.audit import chained
 from exptui.core.audit.compare import CONFIG, FileAudit, compare_chronicles, compare_files
-from exptui.core.audit.conformity import ALONE, FIRST, RESUMES, Conformity, Row, mismatch_facts, volatile_hint
+from exptui.core.audit.conformity import ALONE, FIRST, RESUMES, Conformity, Row, mismatch_facts, volatile
 from exptui.core.audit.trial import Bench, Ended
 from exptui.core.audit.variations import UNCHANGED, Variation, variations
 from exptui.core.configs.config import Config
@@ -74,7 +74,7 @@ class Conformance:
             ArchiveError: it writes something that could not be archived either; it is named.
         """
         self.on_run, began = on_run, time.monotonic()
-        with storage_errors("prepare the conformance check"), contextlib.ExitStack() as held:
+        with storage_errors("check the trainer"), contextlib.ExitStack() as held:
             self.places.results.mkdir(exist_ok=True)
             root = self.places.results / f"{CONFORMANCE}{os.getpid()}-{os.urandom(4).hex()}"
             fd = held.enter_context(locked_directory(root))
@@ -131,9 +131,10 @@ class Conformance:
         made = self.files[bench.root]
         if not any(f.size and f.file_class == "identity" and f.path != CONFIG for f in made):
             return "the trainer wrote nothing to compare", []
+        self.notes.append(f"not compared: {', '.join(f.path for f in made if f.file_class != 'identity')}")
         self.limit = self.timeout or 5 * first.seconds + 30
         whole = (self.places.results.parent, self.places.results)
-        varied = variations(bench.recipe(), whole, bench.root.parent / "stage")
+        varied = variations(bench.recipe(), whole, bench.root.parent / "stage", own=first.own_directory)
         twice = pool.submit(self._varied, UNCHANGED).result()
         if twice.status != "same":
             return "", [twice, *pool.map(self._unsteady, varied)]
@@ -174,8 +175,9 @@ class Conformance:
     def _first(self, bench: Bench) -> Ended:
         """The run that all others on this bench are compared with."""
         ended = self._run(bench, FIRST)
-        bench.directory().rename(bench.base)
-        self.files[bench.root] = self._scan(bench.base)
+        if not ended.problem:
+            bench.directory().rename(bench.base)
+            self.files[bench.root] = self._scan(bench.base)
         self.free.put(bench)
         return ended
 
@@ -241,16 +243,16 @@ class Conformance:
 
 def judged(row: Row, audits: Sequence[FileAudit], mismatch: Mismatch | None, sides: tuple[Path, Path]) -> Row:
     """The row with what became of the comparison; one that is the same needs no hint."""
-    compared = sum(audit.file_class == "identity" for audit in audits)
+    row = replace(row, compared=sum(audit.file_class == "identity" for audit in audits))
     differing = tuple(audit for audit in audits if audit.diverged)
     if not differing and mismatch is None:
-        return replace(row, compared=compared, hint="")
+        used = [f"{audit.path} {' '.join(audit.declared)}" for audit in audits if audit.declared]
+        return replace(row, hint="", detail=f"except declared: {'; '.join(used)}" if used else "")
     return replace(
         row,
         status="differs",
-        compared=compared,
         files=differing,
-        hint="; ".join(filter(None, (row.hint, volatile_hint(*sides, differing)))),
+        declare=volatile(*sides, differing),
         **mismatch_facts(mismatch),
     )
 

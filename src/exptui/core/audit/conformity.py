@@ -21,7 +21,7 @@ RESUMES = (ALONE, KILLED)
 
 
 class Row(msgspec.Struct, frozen=True, kw_only=True):
-    """One thing tried. `detail` says why it is not possible or not judged, or how the trainer failed."""
+    """One thing tried. `detail`: why it is not possible or not judged, how the trainer failed, what of the same was declared."""
 
     name: str
     what: str
@@ -32,7 +32,8 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
     first_mismatch_cycle: int | None = None
     mismatch_phase: str = ""
     mismatch_details: tuple[Change, ...] = ()
-    hint: str = ""
+    hint: str = ""  # what usually explains it
+    declare: str = ""  # what to write into exptui.toml where only fields of JSON files differ
     seconds: float = 0.0
 
 
@@ -97,7 +98,7 @@ def mismatch_facts(mismatch: Mismatch | None) -> dict[str, Any]:
     }
 
 
-def volatile_hint(base: Path, other: Path, files: Iterable[FileAudit]) -> str:
+def volatile(base: Path, other: Path, files: Iterable[FileAudit]) -> str:
     """What to declare where nothing but some fields of JSON files differ; empty otherwise."""
     found: dict[str, list[str]] = {}
     for file in files:
@@ -106,7 +107,7 @@ def volatile_hint(base: Path, other: Path, files: Iterable[FileAudit]) -> str:
             return ""
         found[file.path] = fields
     written = ", ".join(f"{json.dumps(path)} = {json.dumps(fields)}" for path, fields in found.items())
-    return f"where that is by nature: volatile = {{ {written} }}" if found else ""
+    return f"volatile = {{ {written} }}" if found else ""
 
 
 def _fields(left: Path, right: Path) -> list[str]:

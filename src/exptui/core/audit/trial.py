@@ -28,7 +28,6 @@ from exptui.core.settings import Settings
 
 POLL = 0.01
 STAMP = "_20000101T000000Z"  # every run has the same id, as a re-run of verify has that of the original
-START = (sys.executable, "-I", "-S", "-B", start.__file__)
 
 
 class Ended(msgspec.Struct, frozen=True, kw_only=True):
@@ -38,6 +37,7 @@ class Ended(msgspec.Struct, frozen=True, kw_only=True):
     seconds: float
     timed_out: bool = False
     leftovers: int = 0
+    own_directory: bool = False
     last_line: str = ""
 
     @property
@@ -91,15 +91,7 @@ class Bench:
         """Why the variation cannot be tried on this machine, found by trying it on a program that does nothing."""
         if variation.impossible or not variation.changes:
             return variation.impossible
-        words = (
-            *START,
-            msgspec.json.encode(variation.changes).decode(),
-            sys.executable,
-            "-I",
-            "-S",
-            "-c",
-            "",
-        )
+        words = (*_changed(variation), sys.executable, "-I", "-S", "-c", "")
         done = subprocess.run(words, capture_output=True, check=False)
         return done.stderr.decode(errors="replace").strip() if done.returncode else ""
 
@@ -120,51 +112,65 @@ class Bench:
             RunError: its own directory could not be taken over.
         """
         recipe, directory = self.recipe(variation), self.directory(variation)
-        scratch = self.root / ("another-home" if variation.other_home else "home")
-        shutil.rmtree(scratch, ignore_errors=True)
-        scratch.mkdir(mode=0o700)
-        names = {"OUTPUT": str(directory), "CONFIG": str(directory / "config.toml"), "RUN_ID": directory.name}
-        extra = {f"EXPTUI_{name}": value for name, value in names.items()}
         before = adopt.names(self.places.results) if recipe.adopts else frozenset()
         began, code, timed_out, killed = time.monotonic(), None, False, False
-        if self.cancelled.is_set():
-            raise Cancelled("interrupted", "Every run of it was ended.")
-        with (
-            storage_errors("start the trainer"),
-            (directory / "trainer.log").open("ab", buffering=0) as log,
-        ):
-            trainer = subprocess.Popen(
-                (*START, msgspec.json.encode(variation.changes).decode(), *recipe.argv, *words),
-                cwd=recipe.cwd,
-                env=environment.build(recipe, scratch, os.environ, {**extra, **variation.environment}),
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                pass_fds=[self.lock_fd],
-                umask=variation.umask,
-                process_group=0,
-            )
+        self._unless_cancelled()
+        trainer = self._started(recipe, variation, words)
         try:
             while code is None and not (timed_out or killed):
-                if self.cancelled.is_set():
-                    raise Cancelled("interrupted", "Every run of it was ended.")
+                self._unless_cancelled()
                 with contextlib.suppress(subprocess.TimeoutExpired):
                     code = trainer.wait(POLL)
                 timed_out = timeout is not None and time.monotonic() - began > timeout and code is None
                 killed = code is None and kill_when()
         finally:
             seconds = time.monotonic() - began
-            grace = 0.0 if killed else recipe.stop_grace
-            leftovers = _end(trainer, directory, grace)
-        if recipe.adopts and (own := adopt.find(self.places.results, before, self.config.sha256)):
+            ended = _end(trainer, directory, 0.0 if killed else recipe.stop_grace)
+        own = adopt.find(self.places.results, before, self.config.sha256) if recipe.adopts else ""
+        if own:
             adopt.merge(self.places.results / own, directory)
         return Ended(
             code=code,
             seconds=seconds,
             timed_out=timed_out,
-            leftovers=leftovers if code is not None else 0,
+            leftovers=ended if code is not None else 0,
+            own_directory=bool(own),
             last_line=_last_line(directory / "trainer.log"),
         )
+
+    def _unless_cancelled(self) -> None:
+        if self.cancelled.is_set():
+            raise Cancelled("interrupted", "Every run of it was ended.")
+
+    def _started(
+        self, recipe: Recipe, variation: Variation, words: tuple[str, ...]
+    ) -> subprocess.Popen[bytes]:
+        """The trainer's process, with an empty HOME, the clean environment and its log."""
+        directory = self.directory(variation)
+        scratch = self.root / ("another-home" if variation.other_home else "home")
+        names = {"OUTPUT": str(directory), "CONFIG": str(directory / "config.toml"), "RUN_ID": directory.name}
+        extra = {f"EXPTUI_{name}": value for name, value in names.items()} | variation.environment
+        with storage_errors("start the trainer"):
+            shutil.rmtree(scratch, ignore_errors=True)
+            scratch.mkdir(mode=0o700)
+            with (directory / "trainer.log").open("ab", buffering=0) as log:
+                return subprocess.Popen(
+                    (*_changed(variation), *recipe.argv, *words),
+                    cwd=recipe.cwd,
+                    env=environment.build(recipe, scratch, os.environ, extra),
+                    stdin=subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=subprocess.STDOUT,
+                    pass_fds=[self.lock_fd],
+                    umask=variation.umask,
+                    process_group=0,
+                )
+
+
+def _changed(variation: Variation) -> tuple[str, ...]:
+    """What stands before the command of a program for it to run under a variation."""
+    changes = msgspec.json.encode(variation.changes).decode()
+    return (sys.executable, "-I", "-S", "-B", start.__file__, changes)
 
 
 def _end(trainer: subprocess.Popen[bytes], directory: Path, grace: float) -> int:

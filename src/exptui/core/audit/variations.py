@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -30,56 +30,63 @@ class Variation:
     impossible: str = ""
 
 
-UNCHANGED = Variation(
-    "twice",
-    "nothing changed",
-    "an unseeded generator, the time, or threads that race: seed it, or declare the field volatile",
+UNCHANGED = Variation("twice", "nothing changed", "an unseeded generator, the time, or threads that race")
+
+
+ALWAYS = (
+    Variation(
+        "directory", "another one, of another length", "a path is written into an output", elsewhere=True
+    ),
+    Variation(
+        "HOME",
+        "another HOME, TMPDIR and cache",
+        "a path below HOME or TMPDIR gets into an output",
+        other_home=True,
+    ),
+    Variation(
+        "TZ",
+        "13:45 hours ahead of UTC",
+        "local time is written into an output: write UTC",
+        environment={"TZ": "<+1345>-13:45"},
+    ),
+    Variation("umask", "077 in place of 022", "file modes get into an output", umask=0o077),
+    Variation(
+        "variable",
+        "one more, of 4,000 bytes",
+        "the whole environment is recorded, or an address on the stack is used",
+        environment={"ANOTHER_VARIABLE": "x" * 4000},
+    ),
+    Variation(
+        "addresses",
+        "not randomised (no ASLR)",
+        "a hash or an order by address (id, pointer) gets into an output",
+        changes={"fixed_addresses": True},
+        steadies=True,
+    ),
 )
 
 
-def variations(recipe: Recipe, whole: tuple[Path, ...], stage: Path) -> list[Variation]:
+def variations(recipe: Recipe, whole: Sequence[Path], stage: Path, *, own: bool) -> list[Variation]:
     """The ten, each with the reason why it cannot be tried where that is known already.
 
-    `whole`: directories whose order stays, those of the outputs among them; `stage`: an empty directory.
+    `whole`: directories whose order stays, those of the outputs among them; `stage`: an empty directory beside them;
+    `own`: the trainer makes its output directory itself.
     """
-    host = os.uname().nodename
-    first = min(os.sched_getaffinity(0))
-    spelled = _locale()
-    found = [
-        Variation(
-            "directory", "another one, of another length", "a path is written into an output", elsewhere=True
-        ),
-        Variation(
-            "HOME",
-            "another HOME, TMPDIR and cache",
-            "a path below HOME or TMPDIR gets into an output",
-            other_home=True,
-        ),
-        Variation(
-            "TZ",
-            "13:45 hours ahead of UTC",
-            "local time is written into an output: write UTC, or declare the field volatile",
-            environment={"TZ": "<+1345>-13:45"},
-        ),
+    spelled, first = _locale(), min(os.sched_getaffinity(0))
+    order = {"top": recipe.cwd, "stage": str(stage), "whole": [str(path) for path in whole]}
+    found = (
+        *ALWAYS,
         Variation(
             "locale",
             f"LC_ALL={spelled}",
             "numbers, dates, sorting or text encoding follow the locale: name the encoding and format",
             environment={"LANG": spelled, "LC_ALL": spelled},
         ),
-        Variation("umask", "077 in place of 022", "file modes get into an output", umask=0o077),
         Variation(
             "hostname",
             "another name of this host",
             "the host's name is written into an output or seeds something",
-            changes={"hostname": "other-host" if host != "other-host" else "another-host"},
-        ),
-        Variation(
-            "addresses",
-            "not randomised (no ASLR)",
-            "a hash or an order by address (id, pointer) gets into an output",
-            changes={"fixed_addresses": True},
-            steadies=True,
+            changes={"hostname": f"not-{os.uname().nodename}"[:64]},
         ),
         Variation(
             "one core",
@@ -89,31 +96,24 @@ def variations(recipe: Recipe, whole: tuple[Path, ...], stage: Path) -> list[Var
             steadies=True,
         ),
         Variation(
-            "variable",
-            "one more, of 4,000 bytes",
-            "the whole environment is recorded, or an address on the stack is used",
-            environment={"ANOTHER_VARIABLE": "x" * 4000},
-        ),
-        Variation(
             "file order",
             "the working directory listed backwards",
             "a directory is read without sorting its names",
-            changes={
-                "reordered": {"top": recipe.cwd, "stage": str(stage), "whole": [str(path) for path in whole]}
-            },
+            changes={"reordered": order},
         ),
-    ]
-    return [replace(one, impossible=_known(one, recipe, stage)) for one in found]
+    )
+    return [replace(one, impossible=_known(one, recipe, stage, own=own)) for one in found]
 
 
-def _known(variation: Variation, recipe: Recipe, stage: Path) -> str:
+def _known(variation: Variation, recipe: Recipe, stage: Path, *, own: bool) -> str:
     """Why it cannot be tried, known without trying."""
-    changed = {
-        *variation.environment,
-        *(("HOME", "TMPDIR", "XDG_CACHE_HOME") if variation.other_home else ()),
-    }
+    changed = set(variation.environment)
+    if variation.other_home:
+        changed = {"HOME", "TMPDIR", "XDG_CACHE_HOME"}
     if fixed := sorted(changed & {*recipe.set, *recipe.passed, *recipe.secret}):
         return f"exptui.toml gives {fixed[0]} itself"
+    if variation.elsewhere and own:
+        return "the trainer makes its directory itself"
     if "reordered" in variation.changes and Path(recipe.cwd).is_relative_to(stage.parent):
         return "it works in its output directory, which holds nothing yet"
     return ""
