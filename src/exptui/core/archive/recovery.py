@@ -21,6 +21,7 @@ from exptui.core.archive.seal import (
 )
 from exptui.core.errors import ArchiveError
 from exptui.core.files import Lock, fsync_dir, storage_errors
+from exptui.core.runs import queue
 
 CONFORMANCE = ".conformance-"
 UNFINISHED = {TEMPORARY: "restoration", CONFORMANCE: "conformance check"}
@@ -147,6 +148,7 @@ def _temporaries(results_dir: Path) -> list[str]:
             continue
         else:
             remove_tree(path)
+            remove_tree(queue.lock_directory(results_dir) / name)  # the scratch of a conformance check
             messages.append(f"removed the unfinished {what} {name}")
         finally:
             os.close(fd)

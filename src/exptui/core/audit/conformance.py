@@ -79,11 +79,10 @@ class Conformance:
             root = self.places.results / f"{CONFORMANCE}{os.getpid()}-{os.urandom(4).hex()}"
             fd = held.enter_context(locked_directory(root))
             (root / "stage").mkdir()
-            benches = []
-            for number in range(self.workers):
-                parts = (self.config, self.settings, self.places, fd, self.cancelled)
-                benches.append(Bench(root / f"w{number}", *parts))
-                benches[-1].root.mkdir()
+            scratch = queue.lock_directory(self.places.results) / root.name
+            held.callback(shutil.rmtree, scratch, ignore_errors=True)
+            parts = (self.config, self.settings, self.places, fd, self.cancelled)
+            benches = [Bench(root / f"w{n}", scratch / f"w{n}", *parts) for n in range(self.workers)]
             recipe = benches[0].recipe()
             if recipe.adopts:
                 held.callback(self._alone().release)

@@ -54,9 +54,13 @@ class Ended(msgspec.Struct, frozen=True, kw_only=True):
 
 @dataclass(frozen=True)
 class Bench:
-    """A directory in which one run after the other finds the same paths; `lock_fd` goes to every process started."""
+    """A directory in which one run after the other finds the same paths; `lock_fd` goes to every process started.
+
+    `scratch`: where HOME and TMPDIR are, as short as under a supervisor: sockets have paths of 107 bytes.
+    """
 
     root: Path
+    scratch: Path
     config: Config
     settings: Settings
     places: Places
@@ -147,12 +151,12 @@ class Bench:
     ) -> subprocess.Popen[bytes]:
         """The trainer's process, with an empty HOME, the clean environment and its log."""
         directory = self.directory(variation)
-        scratch = self.root / ("another-home" if variation.other_home else "home")
+        scratch = self.scratch / ("another-home" if variation.other_home else "home")
         names = {"OUTPUT": str(directory), "CONFIG": str(directory / "config.toml"), "RUN_ID": directory.name}
         extra = {f"EXPTUI_{name}": value for name, value in names.items()} | variation.environment
         with storage_errors("start the trainer"):
             shutil.rmtree(scratch, ignore_errors=True)
-            scratch.mkdir(mode=0o700)
+            scratch.mkdir(mode=0o700, parents=True)
             with (directory / "trainer.log").open("ab", buffering=0) as log:
                 return subprocess.Popen(
                     (*_changed(variation), *recipe.argv, *words),
@@ -163,7 +167,7 @@ class Bench:
                     stderr=subprocess.STDOUT,
                     pass_fds=[self.lock_fd],
                     umask=variation.umask,
-                    process_group=0,
+                    start_new_session=True,
                 )
 
 

@@ -17,6 +17,7 @@ from exptui.core.audit.conformity import Conformity, Row
 from exptui.core.audit.trial import Bench
 from exptui.core.audit.variations import variations
 from exptui.core.errors import UsageError
+from exptui.core.runs import queue
 from exptui.core.workspace import Workspace
 from support import until, workspace
 
@@ -76,7 +77,8 @@ def test_each_thing_a_trainer_depends_on_is_named_with_its_file_and_nothing_else
     (tmp_path / "data").mkdir()
     for name in ("z", "a", "m"):
         (tmp_path / "data" / name).touch()
-    found = checked(workspace(tmp_path, EVERYTHING))
+    space = workspace(tmp_path, EVERYTHING)
+    found = checked(space)
     rows = by_name(found)
     assert len(rows) == 11
     assert (rows["twice"].status, rows["twice"].compared, rows["twice"].hint) == ("same", 12, "")
@@ -89,7 +91,7 @@ def test_each_thing_a_trainer_depends_on_is_named_with_its_file_and_nothing_else
         1,
         ("not compared: trainer.log", "not resumable: it wrote no checkpoints/epoch_{epoch:04d}.ckpt"),
     )
-    assert list((tmp_path / "experiments/results").iterdir()) == []
+    assert left(space) == []
 
 
 def test_the_bundled_trainer_passes_all_that_is_possible(tmp_path: Path) -> None:
@@ -324,6 +326,12 @@ def test_code_that_changes_meanwhile_makes_it_void(tmp_path: Path) -> None:
     assert found.problem.startswith("the code changed")
 
 
+def left(space: Workspace) -> list[Path]:
+    """What is left of a check, in `results/` and beside the locks."""
+    places = (space.results, queue.lock_directory(space.results))
+    return [path for place in places for path in place.glob(".conformance-*")]
+
+
 def sleeping(tmp_path: Path) -> list[str]:
     """The processes whose output directory lies below a path."""
     found = []
@@ -358,7 +366,7 @@ def test_an_interrupt_ends_every_process_and_leaves_nothing(tmp_path: Path, numb
     process.send_signal(number)
     assert "every run of it was ended" in process.communicate(timeout=30)[0]
     assert process.returncode == 5
-    assert list(space.results.iterdir()) == []
+    assert left(space) == []
     assert not sleeping(tmp_path)
 
 
@@ -370,8 +378,9 @@ def test_what_a_kill_leaves_is_removed_by_the_next_command_once_nobody_works_in_
     process.kill()
     process.communicate(timeout=30)
     until(lambda: not sleeping(tmp_path))
+    assert len(left(space)) == 2
     assert space.recover()[0].startswith("removed the unfinished conformance check .conformance-")
-    assert list(space.results.iterdir()) == []
+    assert left(space) == []
 
 
 def test_the_table_fits_80_columns_and_says_what_it_costs_first(
