@@ -346,11 +346,9 @@ def sleeping(tmp_path: Path) -> list[str]:
 
 def started(space: Workspace) -> subprocess.Popen[str]:
     """`exptui doctor --trainer a` on its own, once its trainer is at work."""
-    words = ("-m", "exptui.cli", "--workspace", str(space.root), "doctor", "--trainer", "a")
     code = "import sys; from exptui.cli import main; sys.exit(main(sys.argv[1:]))"
-    process = subprocess.Popen(
-        [sys.executable, "-c", code, *words[2:]], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-    )
+    words = [sys.executable, "-c", code, "--workspace", str(space.root), "doctor", "--trainer", "a"]
+    process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     until(lambda: list(space.results.glob(".conformance-*/w0/*/ready")))
     assert sleeping(space.root)
     return process
