@@ -354,12 +354,9 @@ def started(space: Workspace) -> subprocess.Popen[str]:
     return process
 
 
-HANGS = 'echo 1 > "$EXPTUI_OUTPUT/ready"; sleep 1000 & setsid sleep 1000 & wait'
-
-
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupt_ends_every_process_and_leaves_nothing(tmp_path: Path, number: signal.Signals) -> None:
-    space = workspace(tmp_path, HANGS)
+    space = workspace(tmp_path, 'echo 1 > "$EXPTUI_OUTPUT/ready"; sleep 1000 & setsid sleep 1000 & wait')
     process = started(space)
     process.send_signal(number)
     assert "every run of it was ended" in process.communicate(timeout=30)[0]
