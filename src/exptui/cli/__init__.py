@@ -10,7 +10,7 @@ from pathlib import Path
 
 import msgspec
 
-from exptui.cli import archives, lists
+from exptui.cli import archives, conformance, lists
 from exptui.cli.arguments import parser
 from exptui.cli.exits import CORRUPT, FAILED, INTERNAL, OK, PIPE, UNKNOWN, USAGE, nobody_reads
 from exptui.cli.lists import outcome, print_json
@@ -172,6 +172,8 @@ def _rm(arguments: argparse.Namespace) -> int:
 
 
 def _doctor(arguments: argparse.Namespace) -> int:
+    if arguments.trainer is not None:
+        return conformance.doctor(arguments)
     findings = list(_workspace(arguments).examine())
     if arguments.json:
         print_json(msgspec.to_builtins(findings))

@@ -148,6 +148,18 @@ def parser() -> argparse.ArgumentParser:
         "--undo", action="store_true", help="take back the run named, or the last one removed"
     )
     doctor = command("doctor", "is everything here that a run needs; exit 3 where it is not")
+    doctor.add_argument(
+        "--trainer",
+        metavar="CONFIG",
+        help="run the trainer of this config again and again: is it deterministic, resumable, independent of its surroundings",
+    )
+    doctor.add_argument("--workers", type=int, default=1, metavar="N", help="how many of those runs at once")
+    doctor.add_argument(
+        "--timeout",
+        type=float,
+        metavar="SECONDS",
+        help="for each of them (default: five times the first, and 30 s)",
+    )
     for added in (listing, show, diff, check, verify, doctor):
         added.add_argument("--json", action="store_true", help="machine-readable")
     restore = command("restore", "unpack an archive into results/, whole or not at all")

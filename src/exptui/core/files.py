@@ -113,6 +113,25 @@ def write_all(fd: int, data: bytes) -> None:
         view = view[os.write(fd, view) :]
 
 
+@contextlib.contextmanager
+def locked_directory(path: Path) -> Iterator[int]:
+    """A new private directory, its locked descriptor, and nothing of it afterwards unless it was renamed.
+
+    Whoever finds it with its lock free finds what a crash left.
+    """
+    path.mkdir(mode=0o700)
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            yield fd
+        finally:
+            os.close(fd)
+    finally:
+        with contextlib.suppress(FileNotFoundError):
+            shutil.rmtree(path)
+
+
 def publish(temporary: Path, path: Path) -> None:
     """Rename a file that was already fsynced to its final name, durably."""
     rename(temporary, path)

@@ -18,6 +18,7 @@ from exptui.core.archive.prepare import prepare
 from exptui.core.archive.restore import Archived, list_archives, restore
 from exptui.core.archive.seal import Sealed, seal
 from exptui.core.audit import session
+from exptui.core.audit.conformance import Conformance, last_seconds
 from exptui.core.audit.report import AuditReport
 from exptui.core.audit.request import Cost, Options, Request, cost, request_for
 from exptui.core.compare.report import Comparison, compare, markdown
@@ -348,6 +349,14 @@ class Workspace:
     def examine(self) -> Iterator[doctor.Finding]:
         """Whether everything is here that a run needs."""
         return doctor.examine(self.root, lambda: self.settings)
+
+    def conformance(
+        self, name: str, *, workers: int = 1, timeout: float | None = None
+    ) -> tuple[Conformance, float | None]:
+        """A check of a config's trainer, not yet begun, and the seconds the last finished run of it took."""
+        config = self.config(name)
+        check = Conformance(config, self.settings, self.places, workers=workers, timeout=timeout)
+        return check, last_seconds(self.list_runs(), config.stem)
 
     def wait(self, run_id: str, poll: float = 0.1) -> Iterator[RunView]:
         """Look at a run until it is no longer live; the last view is how it ended."""

@@ -22,7 +22,11 @@ from exptui.core.archive.seal import (
 )
 from exptui.core.errors import ArchiveError, CorruptError
 from exptui.core.files import Lock, fsync_dir, rename, storage_errors
+from exptui.core.runs import queue
 from exptui.core.runs.alone import lock_path
+
+CONFORMANCE = ".conformance-"
+UNFINISHED = {TEMPORARY: "restoration", CONFORMANCE: "conformance check"}
 
 
 def recover(archive_dir: Path, results_dir: Path) -> list[str]:
@@ -45,7 +49,7 @@ def recover(archive_dir: Path, results_dir: Path) -> list[str]:
                 with contextlib.suppress(OSError):
                     lock.path.unlink()
                 lock.release()
-        messages += _restorations(results_dir)
+        messages += _temporaries(results_dir)
     return messages
 
 
@@ -135,11 +139,13 @@ def _trash(trash: Path, original: Path, *, committed: bool) -> list[str]:
     return [f"put {original.name} back: it is not archived"]
 
 
-def _restorations(results_dir: Path) -> list[str]:
+def _temporaries(results_dir: Path) -> list[str]:
+    """Remove the directories of restorations and conformance checks that nobody holds any more."""
     messages: list[str] = []
     for name in _names(results_dir):
         path = results_dir / name
-        if not name.startswith(TEMPORARY) or path.is_symlink() or not path.is_dir():
+        what = next((what for prefix, what in UNFINISHED.items() if name.startswith(prefix)), "")
+        if not what or path.is_symlink() or not path.is_dir():
             continue
         fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
         try:
@@ -148,7 +154,8 @@ def _restorations(results_dir: Path) -> list[str]:
             continue
         else:
             remove_tree(path)
-            messages.append(f"removed the unfinished restoration {name}")
+            remove_tree(queue.lock_directory(results_dir) / name)  # the scratch of a conformance check
+            messages.append(f"removed the unfinished {what} {name}")
         finally:
             os.close(fd)
     return messages

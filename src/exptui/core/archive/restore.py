@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -16,9 +15,18 @@ from exptui.core.archive import ledger
 from exptui.core.archive import manifest as mf
 from exptui.core.archive.check import afterwards, preflight, run_id_of
 from exptui.core.archive.reader import Reader
-from exptui.core.archive.seal import CARD, TARBALL, Meter, beside, remove_tree
+from exptui.core.archive.seal import CARD, TARBALL, Meter, beside
 from exptui.core.errors import ArchiveError, CorruptError, StorageError
-from exptui.core.files import Cancel, Progress, free_bytes, fsync_dir, rename, storage_errors, write_all
+from exptui.core.files import (
+    Cancel,
+    Progress,
+    free_bytes,
+    fsync_dir,
+    locked_directory,
+    rename,
+    storage_errors,
+    write_all,
+)
 
 TEMPORARY = ".restore-"
 MAX_CARD = 16 << 20
@@ -154,17 +162,9 @@ def _vacant(destination: Path) -> None:
 def _temporary(destination: Path) -> Iterator[tuple[Path, int]]:
     """A private, locked directory next to the destination; gone afterwards unless it was renamed."""
     temporary = destination.with_name(f"{TEMPORARY}{os.getpid()}-{os.urandom(4).hex()}")
-    temporary.mkdir(mode=0o700)
-    try:
-        root = os.open(temporary, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
-        try:
-            fcntl.flock(root, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            yield temporary, root
-            os.fchmod(root, 0o755)
-        finally:
-            os.close(root)
-    finally:
-        remove_tree(temporary)
+    with locked_directory(temporary) as root:
+        yield temporary, root
+        os.fchmod(root, 0o755)
 
 
 def _write(root: int, entry: mf.FileEntry, blocks: Iterator[bytes]) -> None:

@@ -52,9 +52,14 @@ def user() -> str:
 
 def me() -> Process:
     """The calling process."""
-    stat = _stat(os.getpid())
-    assert stat is not None  # it is alive
-    return Process(pid=os.getpid(), start_time=stat.start_time, boot_id=boot_id())
+    (found,) = of(os.getpid())
+    return found
+
+
+def of(pid: int) -> list[Process]:
+    """The process of that number, where one works."""
+    stat = _stat(pid)
+    return [_process(pid, stat)] if stat is not None and stat.working else []
 
 
 def alive(process: Process) -> bool:

@@ -12,7 +12,7 @@ from exptui.core.errors import RunError
 from exptui.core.files import sha256_file, storage_errors
 from exptui.core.runs import launch
 from exptui.core.runs.launch import Places
-from exptui.core.runs.run import RunRecord, RunState, RunView
+from exptui.core.runs.run import Recipe, RunRecord, RunState, RunView
 
 _FIELD = re.compile(r"\\\{(\w+)(?::[^}]*)?\\\}")
 
@@ -50,8 +50,12 @@ def _continued(view: RunView, record: RunRecord) -> tuple[tuple[str, ...], str]:
     checkpoint = last_valid(view.files, recipe.checkpoints)
     if checkpoint is None:
         raise RunError(f"{view.run_id} has no valid checkpoint", "Start a new run of its config.")
-    words = launch.fill(without(recipe.resume, "{epoch}"), {"checkpoint": str(checkpoint)})
-    return (*recipe.argv, *words), str(checkpoint.relative_to(view.files))
+    return (*recipe.argv, *words(recipe, checkpoint)), str(checkpoint.relative_to(view.files))
+
+
+def words(recipe: Recipe, checkpoint: Path) -> tuple[str, ...]:
+    """What stands behind a trainer's command to go on from a checkpoint to the end."""
+    return launch.fill(without(recipe.resume, "{epoch}"), {"checkpoint": str(checkpoint)})
 
 
 def without(words: tuple[str, ...], placeholder: str) -> tuple[str, ...]:
@@ -70,17 +74,21 @@ def pattern(template: str) -> re.Pattern[str]:
     return re.compile(_FIELD.sub(lambda m: r"(\d+)" if m[1] == "epoch" else ".*", re.escape(template)))
 
 
-def last_valid(directory: Path, template: str) -> Path | None:
-    """The checkpoint of the highest number; where the chronicle notes checkpoints, only one it vouches for."""
+def checkpoints(directory: Path, template: str) -> list[tuple[int, Path]]:
+    """Number and path of every checkpoint below a directory, the first one first."""
     named = pattern(template)
-    found = [
+    return sorted(
         (int(match[1]) if match.groups() else 0, path)
         for path in directory.rglob("*")
         if (match := named.fullmatch(str(path.relative_to(directory)))) and path.is_file()
-    ]
+    )
+
+
+def last_valid(directory: Path, template: str) -> Path | None:
+    """The checkpoint of the highest number; where the chronicle notes checkpoints, only one it vouches for."""
     ledger = chronicle.read_for(directory)
     vouched = {mark.sha256.hex() for mark in ledger.checkpoints} if ledger else set()
-    for _, path in sorted(found, reverse=True):
+    for _, path in reversed(checkpoints(directory, template)):
         digest, size = sha256_file(path)
         if size and (not vouched or digest in vouched):
             return path

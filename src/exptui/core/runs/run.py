@@ -257,6 +257,10 @@ def processes(directory: Path, record: RunRecord) -> list[Process]:
         noted = read_json(attempt_file(directory, record.attempts), Attempt).processes
     except (OSError, CorruptError):
         noted = ()
+    return list(dict.fromkeys((*filter(alive, noted), *named(record.run_id, directory))))
+
+
+def named(run_id: str, directory: Path) -> list[Process]:
+    """What works with the run's id and directory in its environment."""
     # The directory too: a run of another workspace may have begun in the same second under the same id.
-    marks = {f"EXPTUI_RUN_ID={record.run_id}".encode(), b"EXPTUI_OUTPUT=" + os.fsencode(directory)}
-    return list(dict.fromkeys((*filter(alive, noted), *marked(marks))))
+    return marked({f"EXPTUI_RUN_ID={run_id}".encode(), b"EXPTUI_OUTPUT=" + os.fsencode(directory)})
