@@ -20,6 +20,7 @@ COMMANDS = {
     "a": ["archive", "archive --keep", "verify", "stop", "resume", "rm", "rm --undo", "restore"],
     "b": ["archive --incomplete", "stop", "resume", "rm", "rm --undo", "restore"],
 }
+BACK = {"rm --undo", "restore"}  # after which a run can be removed again
 ALLOWED = {
     "verify": {0, 2, 3, 5}
 }  # never DIVERGED nor CORRUPT; every other command: done, bad input, or refused
@@ -45,8 +46,9 @@ def schedule(parent: Path, seed: int, rounds: int) -> dict[str, int]:
             words[1] = words[0]
         codes = at_once(space, [[*one, run_id] for one in words])
         story = f"seed {seed}, round {number}: {words} {codes}"
-        if words[0] == words[1] == ["rm"]:
-            assert codes[:2].count(0) <= 1, f"removed twice: {story}"
+        removed = [code for one, code in zip(words, codes, strict=True) if one == ["rm"]]
+        if not BACK & {" ".join(one) for one in words}:
+            assert removed.count(0) <= 1, f"removed twice: {story}"
         settle(space, run_id)
         check(space, run_id, config, story)
         counts["rounds"] += 1

@@ -196,8 +196,7 @@ class Workspace:
             return RunView(path.name, path, RunState.EXTERNAL, None, error.message)
         except OSError as error:
             return RunView(path.name, path, RunState.EXTERNAL, None, f"run.json: {error.strerror}")
-        exited = record is not None and record.phase is run.Phase.EXITED
-        leftovers = exited and record is not None and run.is_working(path, record)
+        leftovers = record is not None and record.phase is run.Phase.EXITED and run.is_working(path, record)
         return RunView(path.name, path, state, record, "", leftovers)
 
     def compare(self, baseline: str, candidate: str) -> Comparison:
