@@ -9,6 +9,7 @@ import importlib.metadata
 import multiprocessing
 import os
 import platform
+import resource
 import shutil
 import statistics
 import subprocess
@@ -35,7 +36,9 @@ def main() -> int:
         return 2
     cpu = cpu_info()
     print(f"{platform.platform()}, Python {platform.python_version()}, {compressor()}")
-    print(f"{cpu['name']}, {os.cpu_count()} CPUs, SHA extensions: {'yes' if cpu['sha'] else 'no'}")
+    print(
+        f"{cpu['name']}, {os.cpu_count()} CPUs, load {os.getloadavg()[0]:.1f}, SHA extensions: {'yes' if cpu['sha'] else 'no'}"
+    )
     with tempfile.TemporaryDirectory(dir=build, prefix="bench-") as parent:
         maker = multiprocessing.Process(target=make, args=(Path(parent),))  # its memory is not ours
         maker.start()
@@ -88,22 +91,23 @@ def measure(home: Path) -> bool:
     if shutil.which("pigz") is None:
         del commands["tar | pigz -6"]
     took: dict[str, list[float]] = {name: [] for name in commands}
+    worked: dict[str, list[float]] = {name: [] for name in commands}
     peak = 0
     for number in range(ROUNDS):
         shutil.rmtree(archive, ignore_errors=True)
         for name, words in commands.items():
-            seconds, memory = timed(words, home)
+            seconds, usage = timed(words, home)
             took[name].append(seconds)
-            peak = max(peak, memory if words[0] == sys.executable else 0)
+            worked[name].append(usage.ru_utime + usage.ru_stime)
+            peak = max(peak, usage.ru_maxrss << 10 if words[0] == sys.executable else 0)
         print(f"round {number + 1}: " + ", ".join(f"{name} {took[name][-1]:.2f} s" for name in took))
     size = sum(path.stat().st_size for path in run.rglob("*") if path.is_file())
     print(
         f"\n{size / 1e6:,.0f} MB → {ours.stat().st_size / 1e6:,.1f} MB, tar czf {tar.stat().st_size / 1e6:,.1f} MB"
     )
     for name, times in took.items():
-        print(
-            f"  {name:26} {statistics.median(times):7.2f} s   {size / statistics.median(times) / 1e6:7,.0f} MB/s"
-        )
+        wall, cpu = statistics.median(times), statistics.median(worked[name])
+        print(f"  {name:26} {wall:7.2f} s   {cpu:7.2f} CPU s   {size / wall / 1e6:6,.0f} MB/s")
 
     def against(mine: str, peer: str) -> float:
         return statistics.median(a / b for a, b in zip(took[mine], took[peer], strict=True))
@@ -131,15 +135,15 @@ def verdicts() -> Callable[[str, float, float], bool]:
     return say
 
 
-def timed(words: list[str], cwd: Path) -> tuple[float, int]:
-    """Wall time in seconds and peak resident memory in bytes of a whole process."""
+def timed(words: list[str], cwd: Path) -> tuple[float, resource.struct_rusage]:
+    """Wall time in seconds of a whole process, and what it used."""
     start = time.perf_counter()
     process = subprocess.Popen(words, cwd=cwd, stdout=subprocess.DEVNULL)
     _, status, usage = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode:
         raise SystemExit(f"{' '.join(words)} ended with {process.returncode}")
-    return time.perf_counter() - start, usage.ru_maxrss << 10
+    return time.perf_counter() - start, usage
 
 
 def shell(line: str) -> list[str]:
