@@ -15,7 +15,7 @@ from exptui.cli.progress import ProgressLine
 from exptui.core.archive.check import Subset
 from exptui.core.audit import report as audit
 from exptui.core.audit.request import Options, Request
-from exptui.core.errors import CorruptError, UsageError
+from exptui.core.errors import UsageError
 from exptui.core.monitor.text import clean
 from exptui.core.workspace import Workspace
 
@@ -100,10 +100,9 @@ def verify(arguments: argparse.Namespace) -> int:
 
 
 def _say_cost(workspace: Workspace, request: Request) -> None:
-    """What it will take, before it starts; a damaged archive has no cost, and its verdict says why."""
-    try:
-        cost = workspace.cost(request)
-    except CorruptError:
+    """What it will take, before it starts; of a damaged archive nothing is known, and its verdict says why."""
+    cost = workspace.cost(request)
+    if cost.problem:
         return
     took = (
         "in unknown time" if cost.seconds is None else f"in about {cost.seconds:,.0f} s, as the original took"

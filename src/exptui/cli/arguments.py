@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable
 from typing import NoReturn
 
 from exptui import __version__
 from exptui.core.archive.check import Subset
 from exptui.core.monitor.text import clean
+
+Add = Callable[[str, str], argparse.ArgumentParser]
 
 
 class Parser(argparse.ArgumentParser):
@@ -18,13 +21,6 @@ class Parser(argparse.ArgumentParser):
         super().error(clean(message, 500))
 
 
-def _subset(text: str) -> Subset:
-    n, _, of = text.partition("/")
-    if not (n.isdecimal() and of.isdecimal() and 1 <= int(n) <= int(of)):
-        raise argparse.ArgumentTypeError(f"not N/T, as 2/7: {text!r}")
-    return Subset(int(n), int(of))
-
-
 def parser() -> argparse.ArgumentParser:
     """All commands with their help; `command` holds the name of the one that was given."""
     top = Parser(prog="exptui", description="Run, watch and keep machine-learning experiments.")
@@ -33,16 +29,24 @@ def parser() -> argparse.ArgumentParser:
     top.set_defaults(command="cockpit")
     commands = top.add_subparsers(metavar="COMMAND", title="commands", description="none: the cockpit")
 
-    def command(name: str, what: str) -> argparse.ArgumentParser:
+    def add(name: str, what: str) -> argparse.ArgumentParser:
         added = commands.add_parser(name, help=what, description=what)
         added.set_defaults(command=name)
         return added
 
-    command("init", "make a workspace (experiments/) in the current directory")
-    run = command("run", "start a run of each config; it goes on without this terminal")
+    add("init", "make a workspace (experiments/) in the current directory")
+    for group in (_runs, _lists, _archives, _verify, _doctor):
+        group(add)
+    return top
+
+
+def _json(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--json", action="store_true", help="machine-readable")
+
+
+def _runs(add: Add) -> None:
+    run = add("run", "start a run of each config; it goes on without this terminal")
     run.add_argument("configs", nargs="+", metavar="CONFIG")
-    run.add_argument("--wait", action="store_true", help="wait for the end; exit 3 unless every run FINISHED")
-    run.add_argument("--follow", action="store_true", help="print the logs meanwhile (implies --wait)")
     run.add_argument(
         "--set",
         action="append",
@@ -51,13 +55,24 @@ def parser() -> argparse.ArgumentParser:
         dest="edits",
         help="first write a config of its own with this key changed, and run that",
     )
-    resume = command("resume", "go on with a run that did not finish, from its last valid checkpoint")
+    resume = add("resume", "go on with a run that did not finish, from its last valid checkpoint")
     resume.add_argument("run", metavar="RUN")
-    resume.add_argument("--wait", action="store_true", help="wait for the end; exit 3 unless it FINISHED")
-    resume.add_argument("--follow", action="store_true", help="print the log meanwhile (implies --wait)")
-    stop = command("stop", "end a run and every process of it")
+    for command in (run, resume):
+        command.add_argument(
+            "--wait", action="store_true", help="wait for the end; exit 3 unless it FINISHED"
+        )
+        command.add_argument("--follow", action="store_true", help="print the log meanwhile (implies --wait)")
+    stop = add("stop", "end a run and every process of it")
     stop.add_argument("run", metavar="RUN")
-    listing = command("ls", "list runs, configs or archives")
+    remove = add("rm", "move runs into results/.trash; --undo takes the last one back")
+    remove.add_argument("runs", nargs="*", metavar="RUN")
+    remove.add_argument(
+        "--undo", action="store_true", help="take back the run named, or the last one removed"
+    )
+
+
+def _lists(add: Add) -> None:
+    listing = add("ls", "list runs, configs or archives")
     listing.add_argument("what", nargs="?", choices=["runs", "configs", "archive"], default="runs")
     listing.add_argument(
         "--filter",
@@ -69,15 +84,22 @@ def parser() -> argparse.ArgumentParser:
         "--sort", default="", metavar="KEY", help="a metric (the best first) or a config key"
     )
     listing.add_argument("--reverse", action="store_true", help="the other way round")
-    show = command("show", "everything known of one run")
+    show = add("show", "everything known of one run")
     show.add_argument("run", metavar="RUN", help="a run id, or a config's name for its newest run")
-    diff = command("diff", "what differs between a run and others: config, fingerprint, metrics")
+    diff = add("diff", "what differs between a run and others: config, fingerprint, metrics")
     diff.add_argument("baseline", metavar="RUN")
     diff.add_argument("candidates", nargs="+", metavar="RUN")
     diff.add_argument("--markdown", action="store_true", help="also write results/comparisons/<…>.md")
-    archive = command(
-        "archive", "seal finished runs into archive/; the directory is removed after the commit"
-    )
+    for command in (listing, show, diff):
+        _json(command)
+    logs = add("logs", "the end of a run's log")
+    logs.add_argument("run", metavar="RUN")
+    logs.add_argument("-f", "--follow", action="store_true", help="go on until the run ends")
+    logs.add_argument("-n", type=int, default=50, metavar="LINES", help="how many lines (default 50)")
+
+
+def _archives(add: Add) -> None:
+    archive = add("archive", "seal finished runs into archive/; the directory is removed after the commit")
     archive.add_argument("runs", nargs="+", metavar="RUN")
     archive.add_argument("--keep", action="store_true", help="keep the result directory")
     archive.add_argument("--incomplete", action="store_true", help="also a run that did not finish")
@@ -86,7 +108,7 @@ def parser() -> argparse.ArgumentParser:
         action=argparse.BooleanOptionalAction,
         help="with the SSH key of your own settings; default: where one is set",
     )
-    check = command("check", "are the bytes of archives intact; exit 4 where one is not")
+    check = add("check", "are the bytes of archives intact; exit 4 where one is not")
     check.add_argument("archives", nargs="*", metavar="ARCHIVE", help="default: all")
     check.add_argument("--read-data", action="store_true", help="hash everything, not only the structure")
     check.add_argument(
@@ -95,7 +117,20 @@ def parser() -> argparse.ArgumentParser:
     check.add_argument(
         "--head", default="", metavar="DIGEST", help="a line of the ledger you noted: it must still be there"
     )
-    verify = command(
+    _json(check)
+    restore = add("restore", "unpack an archive into results/, whole or not at all")
+    restore.add_argument("archive", metavar="ARCHIVE")
+
+
+def _subset(text: str) -> Subset:
+    n, _, of = text.partition("/")
+    if not (n.isdecimal() and of.isdecimal() and 1 <= int(n) <= int(of)):
+        raise argparse.ArgumentTypeError(f"not N/T, as 2/7: {text!r}")
+    return Subset(int(n), int(of))
+
+
+def _verify(add: Add) -> None:
+    verify = add(
         "verify", "run it again in a clean environment and compare every byte; exit 1 where it diverged"
     )
     verify.add_argument("what", nargs="+", metavar="RUN|ARCHIVE|FILE.tar.gz")
@@ -118,23 +153,12 @@ def parser() -> argparse.ArgumentParser:
         default=None,
         help="where it diverged, run it once more: is it deterministic? (default: where a re-run takes under a minute)",
     )
-    verify.add_argument(
-        "--segments",
-        type=int,
-        default=0,
-        metavar="N",
-        help="re-run N pieces between checkpoints, in parallel",
-    )
-    verify.add_argument(
-        "--sample",
-        type=int,
-        default=0,
-        metavar="K",
-        help="only K of the segments, the first and the last among them",
-    )
-    verify.add_argument(
-        "--workers", type=int, default=0, metavar="W", help="segments at work at once (default: the slots)"
-    )
+    for name, metavar, what in (
+        ("--segments", "N", "re-run N pieces between checkpoints, in parallel"),
+        ("--sample", "K", "only K of the segments, the first and the last among them"),
+        ("--workers", "W", "segments at work at once (default: the slots)"),
+    ):
+        verify.add_argument(name, type=int, default=0, metavar=metavar, help=what)
     verify.add_argument(
         "--isolation",
         choices=["auto", "required"],
@@ -142,12 +166,11 @@ def parser() -> argparse.ArgumentParser:
         help="refuse where the re-run cannot be kept from the original and the network (default: say so)",
     )
     verify.add_argument("--network", action="store_true", help="leave the network to the re-run")
-    remove = command("rm", "move runs into results/.trash; --undo takes the last one back")
-    remove.add_argument("runs", nargs="*", metavar="RUN")
-    remove.add_argument(
-        "--undo", action="store_true", help="take back the run named, or the last one removed"
-    )
-    doctor = command("doctor", "is everything here that a run needs; exit 3 where it is not")
+    _json(verify)
+
+
+def _doctor(add: Add) -> None:
+    doctor = add("doctor", "is everything here that a run needs; exit 3 where it is not")
     doctor.add_argument(
         "--trainer",
         metavar="CONFIG",
@@ -160,12 +183,4 @@ def parser() -> argparse.ArgumentParser:
         metavar="SECONDS",
         help="for each of them (default: five times the first, and 30 s)",
     )
-    for added in (listing, show, diff, check, verify, doctor):
-        added.add_argument("--json", action="store_true", help="machine-readable")
-    restore = command("restore", "unpack an archive into results/, whole or not at all")
-    restore.add_argument("archive", metavar="ARCHIVE")
-    logs = command("logs", "the end of a run's log")
-    logs.add_argument("run", metavar="RUN")
-    logs.add_argument("-f", "--follow", action="store_true", help="go on until the run ends")
-    logs.add_argument("-n", type=int, default=50, metavar="LINES", help="how many lines (default 50)")
-    return top
+    _json(doctor)

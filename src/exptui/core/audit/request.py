@@ -12,7 +12,7 @@ import msgspec
 
 from exptui.core.archive import restore
 from exptui.core.archive.manifest import listing
-from exptui.core.errors import CorruptError, RunError, UsageError
+from exptui.core.errors import CorruptError, ExptuiError, RunError, UsageError
 from exptui.core.files import free_bytes, one_name
 from exptui.core.runs import run
 from exptui.core.runs.run import Recipe, RunView
@@ -59,30 +59,39 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
 
 @dataclass(frozen=True)
 class Cost:
-    """What a verification takes: seconds of the original (None: unknown), bytes to be written and bytes free."""
+    """What a verification takes: seconds of the original (None: unknown), bytes to be written and bytes free.
+
+    `problem`: why the original cannot be read; its verdict will say so.
+    """
 
     seconds: float | None
     size: int
     free: int
+    problem: str = ""
 
 
 def cost(request: Request, directory: Path) -> Cost:
     """An estimate: a private copy and a re-run of the same size, in the time the original took.
 
     Raises:
-        ExptuiError: the original cannot be read.
+        OSError: nothing is known of the disk.
     """
-    source = Path(request.source)
-    if request.archived:
-        card = restore.card_of(source) or {}
-        took = card.get("seconds")
-        seconds = float(took) if isinstance(took, int | float) and took >= 0 else None
-        size = restore.load_manifest(source).total_bytes
-    else:
-        record = run.read(source)
-        seconds, size = record.seconds if record else None, sum(size for _, size in listing(source))
     here = next(path for path in (directory, *directory.parents) if path.is_dir())
+    try:
+        seconds, size = _measure(request)
+    except ExptuiError as error:
+        return Cost(None, 0, free_bytes(here), error.message)
     return Cost(seconds, 2 * size, free_bytes(here))
+
+
+def _measure(request: Request) -> tuple[float | None, int]:
+    source = Path(request.source)
+    if not request.archived:
+        record = run.read(source)
+        return record.seconds if record else None, sum(size for _, size in listing(source))
+    took = (restore.card_of(source) or {}).get("seconds")
+    seconds = float(took) if isinstance(took, int | float) and took >= 0 else None
+    return seconds, restore.load_manifest(source).total_bytes
 
 
 def recorded_trainer(recipe: Mapping[str, Any] | None) -> TrainerSettings:

@@ -262,7 +262,12 @@ class Actions(Looking):
                 )
             ],
         ]
-        if isinstance(row, RunRow) and _incomplete(row):
+        if cost.problem:
+            lines = [
+                [(clean(cost.problem, 400), "warn")],
+                [("The verdict will say so, and nothing is run.", "muted")],
+            ]
+        elif isinstance(row, RunRow) and _incomplete(row):
             warning = "It did not finish: there is no whole run to compare with, so the verdict is UNKNOWN."
             lines = [[(warning, "warn")]]
         ways = {
