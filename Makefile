@@ -6,7 +6,7 @@ PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3; do \
 	if "$$p" -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1; then echo "$$p"; break; fi; done)
 TESTS  ?= tests
 
-.PHONY: run test faults hostile soak identity lint lock clean screenshots bench bench-archive
+.PHONY: run test faults hostile soak guarantees identity lint lock clean screenshots bench bench-archive
 .DEFAULT_GOAL := run
 
 # The cockpit; where there is no terminal, the tour of the commands.
@@ -49,6 +49,10 @@ bench-archive: $(STAMP)
 # One run archived by every supported Python that is installed: the identities have to be equal.
 identity: $(STAMP)
 	$(BIN)/python tools/identity.py
+
+# docs/guarantees.md: what was tested and how often, after faults, hostile and soak.
+guarantees: $(STAMP)
+	$(BIN)/python tools/guarantees.py
 
 # Refreshes the locked versions; names no index.
 lock:

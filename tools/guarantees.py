@@ -41,12 +41,12 @@ PARTS: dict[str, tuple[Promise, ...]] = {
         ),
         Promise(
             "A run outlives the terminal, its supervisor's death is shown as what it is, and stop reaches every process.",
-            (C + "runs/test_supervisor.py", C + "runs/test_trees.py", E + "test_cockpit.py"),
+            (C + "runs/test_supervisor.py", C + "runs/test_trees.py", C + "runs/test_long_life.py", E + "test_cockpit.py"),
             ("soak",),
         ),
         Promise(
             "Two commands at once on one run: one wins, the other is told, the bytes stay.",
-            (C + "runs/test_two_at_once.py",),
+            (C + "runs/test_adversity.py", C + "runs/test_two_people.py"), ("soak",),
         ),
         Promise(
             "A run that was killed resumes to the bytes of a straight one.",
@@ -95,7 +95,7 @@ LIMITS = """\
 ## What is not promised
 
 * The ledger's chain shows a line that was changed, moved or taken out of its middle. That its last lines were cut off it
-  shows only where its head is signed.
+  shows only to who noted its head before (`check --head`, [archive.md](archive.md)).
 * A re-run that copies results, newly dated, from a place that is neither the original nor its archive nor the home
   directory cannot be told from one that computes them ([verify.md](verify.md)).
 * Observational files (`trainer.log`, `metrics.jsonl`, …) are kept and hashed, and not compared; each report lists them.

@@ -6,7 +6,7 @@ import os
 import shutil
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import msgspec
@@ -134,20 +134,25 @@ def cancel(directory: Path) -> None:
         time.sleep(POLL)  # it has been started and will say who it is
 
 
-def finish(directory: Path, found: AuditReport) -> AuditReport:
-    """Write the report, and remove the copies; a re-run that says something is kept."""
+def finish(
+    directory: Path, found: AuditReport, enter: Callable[[AuditReport], AuditReport] = lambda found: found
+) -> None:
+    """Remove the copies, enter the report in the ledger, and write it; a re-run that says something is kept.
+
+    The report comes last: whoever follows has then seen all of it.
+    """
     keep = found.verdict in (Verdict.DIVERGED, Verdict.FAILED) and (directory / RERUN).is_dir()
     found = msgspec.structs.replace(found, kept=str(directory / RERUN) if keep else "")
     for left in directory.iterdir():
         if left.is_dir() and not (keep and left.name == RERUN):
             shutil.rmtree(left, ignore_errors=True)
+    found = enter(found)
     text = "".join(f"{clean(line)}\n" for line in lines(found))
     with storage_errors("write the audit report"):
         write_atomic(directory / LOG, text.encode())
         write_atomic(directory / AUDIT, pretty_json(found))
         for name in (REQUEST, STATE):
             (directory / name).unlink(missing_ok=True)
-    return found
 
 
 def discard(directory: Path) -> None:

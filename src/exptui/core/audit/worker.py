@@ -67,11 +67,20 @@ class Worker:
         except BaseException:
             session.finish(self.directory, self._unknown("an internal error of exptui; please report it"))
             raise
+        session.finish(self.directory, found, self._enter)
+
+    def _enter(self, found: AuditReport) -> AuditReport:
+        """The ledger's line; a report whose line could not be written says so."""
         archives = self.root / "archive"
-        found = session.finish(self.directory, found)
-        if found.identity and Path(found.source).parent == archives:
-            facts = {"verdict": found.verdict.value, "audit": self.directory.name}
+        if not found.identity or Path(found.source).parent != archives:
+            return found
+        facts = {"verdict": found.verdict.value, "audit": self.directory.name}
+        try:
             ledger.append(archives, ledger.event("verified", found.run_id, found.identity, **facts))
+        except ExptuiError as error:
+            note = f"the ledger does not have this verdict: {error.message}"
+            return msgspec.structs.replace(found, notes=(*found.notes, note))
+        return found
 
     def _unknown(self, reason: str) -> AuditReport:
         return AuditReport(
