@@ -41,12 +41,18 @@ PARTS: dict[str, tuple[Promise, ...]] = {
         ),
         Promise(
             "A run outlives the terminal, its supervisor's death is shown as what it is, and stop reaches every process.",
-            (C + "runs/test_supervisor.py", C + "runs/test_trees.py", C + "runs/test_long_life.py", E + "test_cockpit.py"),
+            (
+                C + "runs/test_supervisor.py",
+                C + "runs/test_trees.py",
+                C + "runs/test_long_life.py",
+                E + "test_cockpit.py",
+            ),
             ("soak",),
         ),
         Promise(
             "Two commands at once on one run: one wins, the other is told, the bytes stay.",
-            (C + "runs/test_adversity.py", C + "runs/test_two_people.py"), ("soak",),
+            (C + "runs/test_adversity.py", C + "runs/test_two_people.py"),
+            ("soak",),
         ),
         Promise(
             "A run that was killed resumes to the bytes of a straight one.",

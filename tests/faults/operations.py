@@ -167,7 +167,11 @@ def _supervised(space: Workspace, before: Files) -> list[str]:
     problems = []
     for path in space.run_directories():
         view = space.view(path)
-        whole = contents(path).keys() >= {"config.toml", "metrics.json", "trainer.log", "attempts/1.json"}
+        whole = contents(path).keys() >= {
+            "config.toml",
+            "metrics.json",
+            "trainer.log",
+        }  # attempts/ only tells
         if view.state is RunState.FINISHED and not whole:
             problems.append(f"{path.name} is FINISHED without its files")
         if view.state is RunState.FAILED and view.record and view.record.exit and not view.record.exit.error:

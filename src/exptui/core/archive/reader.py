@@ -157,7 +157,9 @@ class Reader:
     def _check_first(self) -> None:
         if self._head != header(f"{self.manifest.run_id}/{NAME}", len(self.manifest_bytes)):
             raise self.corrupt("its first member is not the manifest of that run")
-        if self.manifest.total_bytes > _MAX_RATIO * os.fstat(self._file.fileno()).st_size:
+        with storage_errors("read the archive"):
+            size = os.fstat(self._file.fileno()).st_size
+        if self.manifest.total_bytes > _MAX_RATIO * size:
             raise self.corrupt("its manifest claims more bytes than a file of its size can hold")
 
     def _octal(self, block: bytes) -> int:

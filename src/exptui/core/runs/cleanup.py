@@ -69,10 +69,11 @@ def _unfinished(directory: Path, names: list[str]) -> list[str]:
             return []
         discard(directory)
         return [f"removed {directory.name}, which was never queued"]
-    if not run.STAMP.search(directory.name) or time.time() - directory.stat().st_mtime < EMPTY_FOR:
+    if not run.STAMP.search(directory.name):
         return []
-    messages = remove_abandoned(directory)
-    if not any(directory.iterdir()):
-        directory.rmdir()
-        messages.append(f"removed the empty {directory.name}")
-    return messages
+    fresh = time.time() - directory.stat().st_mtime < EMPTY_FOR
+    messages = remove_abandoned(directory)  # a claim half written says whose it was
+    if (fresh and not messages) or any(directory.iterdir()):
+        return messages
+    directory.rmdir()
+    return [*messages, f"removed the empty {directory.name}"]
