@@ -49,9 +49,10 @@ def make(base: Path, *, backwards: bool = False) -> Path:
     return base / RUN
 
 
-def pack(run: Path, out: Path, cancel: Cancel | None = None) -> tuple[mf.Manifest, tarball.Packed]:
+def pack(run: Path, out: Path, cancel: Cancel | None = None) -> mf.Manifest:
     manifest = listed(run)
-    return manifest, tarball.pack(run, mf.encode(manifest), manifest, out, None, cancel)
+    tarball.pack(run, mf.encode(manifest), manifest, out, None, cancel)
+    return manifest
 
 
 def listed(run: Path) -> mf.Manifest:
