@@ -147,29 +147,22 @@ def _sealed(
     already = os.path.lexists(final)
     wrote = not already or not _complete(archive_dir, seed.run_id, signed)
     if not already:
-        packed = _commit(run_dir, archive_dir, manifest, data, card, signed, meter, cancel)
+        identity, packed = _commit(run_dir, archive_dir, manifest, data, card, signed, meter, cancel)
     else:
-        packed = _same_or_refused(final, data, meter, cancel)
+        identity, packed = _same_or_refused(final, data, meter, cancel)
         if wrote:
             _write_sidecars(archive_dir, seed.run_id, packed, data, card, signed)
     known = ledger.archived(ledger.read(archive_dir)[0]).get(seed.run_id, {})
-    if wrote or known.get("identity") != packed.identity:
+    if wrote or known.get("identity") != identity:
         # Once signed, missed when gone.
         facts = {name: known[name] for name in ("signed_by",) if name in known}
         facts |= sidecar_facts(archive_dir, seed.run_id)
-        ledger.append(archive_dir, ledger.event("archived", seed.run_id, packed.identity, **facts))
+        ledger.append(archive_dir, ledger.event("archived", seed.run_id, identity, **facts))
     if not keep:
         _remove_source(run_dir, manifest)
     compressor = "" if already else COMPRESSOR
     return Sealed(
-        seed.run_id,
-        packed.identity,
-        final,
-        manifest.total_bytes,
-        packed.gz_size,
-        already,
-        skipped,
-        compressor,
+        seed.run_id, identity, final, manifest.total_bytes, packed.gz_size, already, skipped, compressor
     )
 
 
@@ -187,16 +180,9 @@ def _manifest(seed: Seed, entries: list[mf.FileEntry]) -> mf.Manifest:
     )
 
 
-@dataclass(frozen=True, slots=True)
-class Packed:
-    """A tar.gz as the disk gave it back; its identity is the SHA-256 of the uncompressed tar."""
-
-    identity: str
-    gz_sha256: str
-    gz_size: int
-
-
-def _same_or_refused(final: Path, data: bytes, meter: Meter, cancel: Cancel | None) -> Packed:
+def _same_or_refused(
+    final: Path, data: bytes, meter: Meter, cancel: Cancel | None
+) -> tuple[str, tarball.Packed]:
     hint = "Check it with `exptui check --read-data`; the source was kept."
     try:
         return read_back(final, data, meter, cancel)
@@ -206,8 +192,8 @@ def _same_or_refused(final: Path, data: bytes, meter: Meter, cancel: Cancel | No
         ) from error
 
 
-def read_back(path: Path, data: bytes, meter: Meter, cancel: Cancel | None) -> Packed:
-    """Read an archive from disk, whole, and compare it with the manifest.
+def read_back(path: Path, data: bytes, meter: Meter, cancel: Cancel | None) -> tuple[str, tarball.Packed]:
+    """Read an archive from disk, whole, and compare it with the manifest: its identity, and what the file is.
 
     Raises:
         CorruptError: it is damaged, or holds another manifest.
@@ -216,7 +202,7 @@ def read_back(path: Path, data: bytes, meter: Meter, cancel: Cancel | None) -> P
         if reader.manifest_bytes != data:
             raise reader.corrupt("it holds a different run or different files")
         reader.verify()
-        return Packed(reader.identity, reader.gz_sha256, reader.gz_size)
+        return reader.identity, tarball.Packed(reader.gz_sha256, reader.gz_size)
 
 
 def _commit(
@@ -228,7 +214,7 @@ def _commit(
     signed: bytes,
     meter: Meter,
     cancel: Cancel | None,
-) -> Packed:
+) -> tuple[str, tarball.Packed]:
     run_id = manifest.run_id
     final, partial = beside(archive_dir, run_id, TARBALL), partial_path(archive_dir, run_id)
     overhead = 2 * len(data) + len(card) + len(signed) + 4096 * len(manifest.files) + _HEADROOM
@@ -240,14 +226,10 @@ def _commit(
             "Free some space on the disk of archive/, then try again.",
         )
     try:
-        tarball.pack(run_dir, data, manifest, partial, meter, cancel)
-        try:
-            packed = read_back(partial, data, meter, cancel)
-        except CorruptError as error:
-            raise ArchiveError(
-                f"{run_id}: the disk gave back other bytes: {error.message}",
-                "Check that disk; the source was kept.",
-            ) from error
+        packed = tarball.pack(run_dir, data, manifest, partial, meter, cancel)
+        identity, found = read_back(partial, data, meter, cancel)
+        if found != packed:
+            raise ArchiveError(f"{run_id}: the disk gave back other bytes", "Check that disk.")  # noqa: TRY301
         _write_sidecars(archive_dir, run_id, packed, data, card, signed)
         if cancel is not None:
             cancel.check()
@@ -258,7 +240,7 @@ def _commit(
                 with contextlib.suppress(OSError):
                     left.unlink()
         raise
-    return packed
+    return identity, packed
 
 
 def _complete(archive_dir: Path, run_id: str, signed: bytes) -> bool:
@@ -285,7 +267,7 @@ def sidecar_facts(archive_dir: Path, run_id: str) -> dict[str, str]:
 
 
 def _write_sidecars(
-    archive_dir: Path, run_id: str, packed: Packed, data: bytes, card: bytes, signed: bytes
+    archive_dir: Path, run_id: str, packed: tarball.Packed, data: bytes, card: bytes, signed: bytes
 ) -> None:
     lines = f"{packed.gz_sha256}  {run_id}{TARBALL}\n{sha256_bytes(data)}  {run_id}{MANIFEST}\n"
     with storage_errors("write the archive's sidecars"):

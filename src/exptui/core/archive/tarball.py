@@ -11,6 +11,7 @@ import os
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from types import TracebackType
@@ -31,6 +32,14 @@ from exptui.core.files import Cancel, storage_errors
 RECORD = 512
 CUT = 1 << 19  # the tar is compressed in independent pieces of this size: the .gz is a function of the tar
 _OCTAL_LIMIT = 1 << 33
+
+
+@dataclass(frozen=True, slots=True)
+class Packed:
+    """What was written. Its identity is the SHA-256 of the uncompressed tar, which the read-back computes."""
+
+    gz_sha256: str
+    gz_size: int
 
 
 def header(name: str, size: int) -> bytes:
@@ -97,18 +106,19 @@ class _File:
 class _Writer:
     """Cut a tar into pieces; some threads compress them and one hashes, this one alone reads and writes.
 
-    The hashing thread compares each file with the manifest. It leaves the digests of the tar and of the .gz to the
-    read-back, which has a core to spare and has to hash what the disk gives anyway.
+    The hashing thread compares each file with the manifest. It leaves the tar itself to the read-back, which has
+    a core to spare and has to hash what the disk gives anyway.
     """
 
     def __init__(self, out: BinaryIO) -> None:
-        self._out = out
+        self._out, self._size = out, 0
         self._length = self._crc = 0
+        self._gz = hashlib.sha256()
         self._pool, self._hashing = ThreadPoolExecutor(workers()), ThreadPoolExecutor(1)
         self._sent: deque[tuple[bytearray, Future[None], Future[bytes]]] = deque()
         self._spare = [bytearray(CUT) for _ in range(2 * workers() + 2)]
         self._start()
-        out.write(b"\x1f\x8b\x08\0\0\0\0\0\0\xff")
+        self._emit(b"\x1f\x8b\x08\0\0\0\0\0\0\xff")
 
     def __enter__(self) -> Self:
         return self
@@ -145,7 +155,7 @@ class _Writer:
         """All of that file was put."""
         self._checks.append(file.compare)
 
-    def close(self) -> None:
+    def close(self) -> Packed:
         """End the tar and the gzip stream.
 
         Raises:
@@ -156,7 +166,8 @@ class _Writer:
         while self._sent:
             self._collect()
         tail = self._crc.to_bytes(4, "little") + (self._length & 0xFFFFFFFF).to_bytes(4, "little")
-        self._out.write(b"\1\0\0\xff\xff" + tail)  # an empty last block
+        self._emit(b"\1\0\0\xff\xff" + tail)  # an empty last block
+        return Packed(self._hashing.submit(self._gz.hexdigest).result(), self._size)
 
     def _start(self) -> None:
         self._block, self._filled = self._spare.pop(), 0
@@ -180,8 +191,13 @@ class _Writer:
         """Write the oldest piece that was sent."""
         block, hashed, deflated = self._sent.popleft()
         hashed.result()
-        self._out.write(deflated.result())
+        self._emit(deflated.result())
         self._spare.append(block)
+
+    def _emit(self, data: bytes) -> None:
+        self._out.write(data)
+        self._size += len(data)
+        self._hashing.submit(self._gz.update, data)
 
 
 def pack(
@@ -191,7 +207,7 @@ def pack(
     out_path: Path,
     on_bytes: OnBytes | None = None,
     cancel: Cancel | None = None,
-) -> None:
+) -> Packed:
     """Write the archive of a run to `out_path`, fsynced.
 
     Raises:
@@ -207,11 +223,12 @@ def pack(
                 for entry in manifest.files:
                     writer.write(header(f"{manifest.run_id}/{entry.path}", entry.size))
                     _copy(root, entry, writer, on_bytes, cancel)
-                writer.close()
+                packed = writer.close()
                 out.flush()
                 os.fsync(out.fileno())
         finally:
             os.close(root)
+    return packed
 
 
 def _copy(

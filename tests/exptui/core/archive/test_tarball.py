@@ -49,10 +49,9 @@ def make(base: Path, *, backwards: bool = False) -> Path:
     return base / RUN
 
 
-def pack(run: Path, out: Path, cancel: Cancel | None = None) -> mf.Manifest:
+def pack(run: Path, out: Path, cancel: Cancel | None = None) -> tuple[mf.Manifest, tarball.Packed]:
     manifest = listed(run)
-    tarball.pack(run, mf.encode(manifest), manifest, out, None, cancel)
-    return manifest
+    return manifest, tarball.pack(run, mf.encode(manifest), manifest, out, None, cancel)
 
 
 def listed(run: Path) -> mf.Manifest:
