@@ -54,14 +54,18 @@ def _delete_before_commit() -> None:
 
 
 def _no_read_back() -> None:
-    pack, packed = tarball.pack, []
+    pack, written = tarball.pack, []
 
-    def remember(*given: Any, **named: Any) -> tarball.Packed:
-        packed.append(pack(*given, **named))
-        return packed[-1]
+    def remember(*given: Any, **named: Any) -> tuple[int, int]:
+        written.append(pack(*given, **named))
+        return written[-1]
+
+    def believed(path: Path, *_: Any) -> tarball.Packed:
+        digest, size = files.sha256_file(path)
+        return tarball.Packed("0" * 64, digest, written[-1][0], size)
 
     _put(tarball, pack=remember)
-    _put(seal, read_back=lambda *_, **__: ("0" * 64, packed[-1]))
+    _put(seal, read_back=believed)
 
 
 def _no_fsync() -> None:

@@ -36,7 +36,7 @@ def deflate(data: memoryview) -> bytes:
     return b"".join((one.compress(data), one.flush(_codec.Z_SYNC_FLUSH)))
 
 
-def crc32(data: memoryview, value: int) -> int:
+def crc32(data: bytes | memoryview, value: int) -> int:
     """The checksum of gzip, continued."""
     return int(_codec.crc32(data, value))
 

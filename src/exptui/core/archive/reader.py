@@ -12,7 +12,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from exptui.core.archive.codec import DeflateError, inflater
+from exptui.core.archive.codec import DeflateError, crc32, inflater
 from exptui.core.archive.manifest import MAX_MANIFEST, NAME, FileEntry, OnBytes, decode
 from exptui.core.archive.tarball import RECORD, end, header, header_size
 from exptui.core.errors import CorruptError
@@ -20,7 +20,7 @@ from exptui.core.files import BLOCK, Cancel, storage_errors
 
 _MAX_PAX = 16 << 10
 _MAX_RATIO = 1032  # deflate says at most 258 bytes in two bits
-_RAW, _STEP, _BATCH, _AHEAD = 1 << 16, 1 << 17, 8, 3
+_RAW, _STEP, _BATCH, _AHEAD = 1 << 17, 1 << 17, 8, 3
 _FORGET = 1 << 23
 _FLAGS = 0xE2  # of the gzip header: reserved, or a checksum that nothing writes
 _DAMAGED = "Restore it from another copy; `check --read-data` says the same of the rest."
@@ -43,7 +43,7 @@ class Reader:
     One thread reads and inflates ahead, by a few blocks and never past the size that the manifest gives;
     the caller's hashes. With `cold` the bytes come from the disk rather than from the kernel's copy of what was just
     written, where the machine can do that.
-    `identity`, `gz_sha256` and `gz_size` are valid once `members()` is exhausted.
+    `identity` and everything of the .gz are valid once `members()` is exhausted.
     """
 
     def __init__(
@@ -52,7 +52,7 @@ class Reader:
         self.path = path
         self._on_bytes, self._cancel = on_bytes, cancel
         self._tar, self._gz = hashlib.sha256(), hashlib.sha256()
-        self._length = self.gz_size = 0
+        self._length = self.gz_size = self.gz_crc32 = 0
         self._chunk, self._at = b"", 0
         self._member = NAME
         self._pieces: deque[Piece] = deque()
@@ -200,6 +200,7 @@ class Reader:
             raise self.corrupt(f"the compressed data is damaged at {self._member} ({data})")
         for raw in raws:
             self._gz.update(raw)
+            self.gz_crc32 = crc32(raw, self.gz_crc32)
             self.gz_size += len(raw)
         self._tar.update(data)
         return data

@@ -147,23 +147,21 @@ def _sealed(
     already = os.path.lexists(final)
     wrote = not already or not _complete(archive_dir, seed.run_id, signed)
     if not already:
-        identity, packed = _commit(run_dir, archive_dir, manifest, data, card, signed, meter, cancel)
+        packed = _commit(run_dir, archive_dir, manifest, data, card, signed, meter, cancel)
     else:
-        identity, packed = _same_or_refused(final, data, meter, cancel)
+        packed = _same_or_refused(final, data, meter, cancel)
         if wrote:
             _write_sidecars(archive_dir, seed.run_id, packed, data, card, signed)
     known = ledger.archived(ledger.read(archive_dir)[0]).get(seed.run_id, {})
-    if wrote or known.get("identity") != identity:
+    if wrote or known.get("identity") != packed.identity:
         # Once signed, missed when gone.
         facts = {name: known[name] for name in ("signed_by",) if name in known}
         facts |= sidecar_facts(archive_dir, seed.run_id)
-        ledger.append(archive_dir, ledger.event("archived", seed.run_id, identity, **facts))
+        ledger.append(archive_dir, ledger.event("archived", seed.run_id, packed.identity, **facts))
     if not keep:
         _remove_source(run_dir, manifest)
-    compressor = "" if already else COMPRESSOR
-    return Sealed(
-        seed.run_id, identity, final, manifest.total_bytes, packed.gz_size, already, skipped, compressor
-    )
+    compressor, total = "" if already else COMPRESSOR, manifest.total_bytes
+    return Sealed(seed.run_id, packed.identity, final, total, packed.gz_size, already, skipped, compressor)
 
 
 def _manifest(seed: Seed, entries: list[mf.FileEntry]) -> mf.Manifest:
@@ -180,9 +178,7 @@ def _manifest(seed: Seed, entries: list[mf.FileEntry]) -> mf.Manifest:
     )
 
 
-def _same_or_refused(
-    final: Path, data: bytes, meter: Meter, cancel: Cancel | None
-) -> tuple[str, tarball.Packed]:
+def _same_or_refused(final: Path, data: bytes, meter: Meter, cancel: Cancel | None) -> tarball.Packed:
     hint = "Check it with `exptui check --read-data`; the source was kept."
     try:
         return read_back(final, data, meter, cancel)
@@ -192,8 +188,8 @@ def _same_or_refused(
         ) from error
 
 
-def read_back(path: Path, data: bytes, meter: Meter, cancel: Cancel | None) -> tuple[str, tarball.Packed]:
-    """Read an archive from disk, whole, and compare it with the manifest: its identity, and what the file is.
+def read_back(path: Path, data: bytes, meter: Meter, cancel: Cancel | None) -> tarball.Packed:
+    """Read an archive from disk, whole, and compare it with the manifest.
 
     Raises:
         CorruptError: it is damaged, or holds another manifest.
@@ -202,7 +198,7 @@ def read_back(path: Path, data: bytes, meter: Meter, cancel: Cancel | None) -> t
         if reader.manifest_bytes != data:
             raise reader.corrupt("it holds a different run or different files")
         reader.verify()
-        return reader.identity, tarball.Packed(reader.gz_sha256, reader.gz_size)
+        return tarball.Packed(reader.identity, reader.gz_sha256, reader.gz_crc32, reader.gz_size)
 
 
 def _commit(
@@ -214,7 +210,7 @@ def _commit(
     signed: bytes,
     meter: Meter,
     cancel: Cancel | None,
-) -> tuple[str, tarball.Packed]:
+) -> tarball.Packed:
     run_id = manifest.run_id
     final, partial = beside(archive_dir, run_id, TARBALL), partial_path(archive_dir, run_id)
     overhead = 2 * len(data) + len(card) + len(signed) + 4096 * len(manifest.files) + _HEADROOM
@@ -226,9 +222,13 @@ def _commit(
             "Free some space on the disk of archive/, then try again.",
         )
     try:
-        packed = tarball.pack(run_dir, data, manifest, partial, meter, cancel)
-        identity, found = read_back(partial, data, meter, cancel)
-        if found != packed:
+        written = tarball.pack(run_dir, data, manifest, partial, meter, cancel)
+        try:
+            packed = read_back(partial, data, meter, cancel)
+        except CorruptError:
+            _refuse_changed(run_dir, manifest, cancel)
+            raise
+        if (packed.gz_crc32, packed.gz_size) != written:
             raise ArchiveError(f"{run_id}: the disk gave back other bytes", "Check that disk.")  # noqa: TRY301
         _write_sidecars(archive_dir, run_id, packed, data, card, signed)
         if cancel is not None:
@@ -240,7 +240,15 @@ def _commit(
                 with contextlib.suppress(OSError):
                     left.unlink()
         raise
-    return identity, packed
+    return packed
+
+
+def _refuse_changed(run_dir: Path, manifest: mf.Manifest, cancel: Cancel | None) -> None:
+    """Name the file that is not what the hash pass saw, if there is one."""
+    now = {entry.path: entry.sha256 for entry in mf.scan(run_dir, (), None, cancel)}
+    for entry in manifest.files:
+        if now.get(entry.path) != entry.sha256:
+            raise tarball.changed(entry)
 
 
 def _complete(archive_dir: Path, run_id: str, signed: bytes) -> bool:

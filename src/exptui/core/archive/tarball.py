@@ -6,13 +6,10 @@ it expects and compares bytes. Whatever else is there (links, devices, duplicate
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections import deque
-from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, Self
@@ -36,9 +33,11 @@ _OCTAL_LIMIT = 1 << 33
 
 @dataclass(frozen=True, slots=True)
 class Packed:
-    """What was written. Its identity is the SHA-256 of the uncompressed tar, which the read-back computes."""
+    """An archive as it was read back: identity is the SHA-256 of the uncompressed tar."""
 
+    identity: str
     gz_sha256: str
+    gz_crc32: int
     gz_size: int
 
 
@@ -85,38 +84,19 @@ def end(length: int) -> int:
     return 2 * RECORD + -(length + 2 * RECORD) % (20 * RECORD)
 
 
-class _File:
-    """A file on its way into the tar, hashed once more."""
-
-    def __init__(self, entry: FileEntry) -> None:
-        self._digest, self._entry = hashlib.sha256(), entry
-        self.update = self._digest.update
-
-    def compare(self) -> None:
-        if self._digest.hexdigest() != self._entry.sha256:
-            raise self.changed()
-
-    def changed(self) -> ArchiveError:
-        return ArchiveError(
-            f"{self._entry.path} changed while it was being archived",
-            "Wait until nothing writes to it, then retry.",
-        )
-
-
 class _Writer:
-    """Cut a tar into pieces; some threads compress them and one hashes, this one alone reads and writes.
+    """Cut a tar into pieces: threads compress them, this one alone reads and writes.
 
-    The hashing thread compares each file with the manifest. It leaves the tar itself to the read-back, which has
-    a core to spare and has to hash what the disk gives anyway.
+    Nothing is hashed here. The read-back compares what came to the disk with the digests of the hash pass, which
+    covers this pass too: a file that changed meanwhile, or was compressed wrongly, differs there.
     """
 
     def __init__(self, out: BinaryIO) -> None:
-        self._out, self._size = out, 0
-        self._length = self._crc = 0
-        self._gz = hashlib.sha256()
-        self._pool, self._hashing = ThreadPoolExecutor(workers()), ThreadPoolExecutor(1)
-        self._sent: deque[tuple[bytearray, Future[None], Future[bytes]]] = deque()
-        self._spare = [bytearray(CUT) for _ in range(2 * workers() + 2)]
+        self._out = out
+        self.crc32 = self.size = self._length = self._tar_crc32 = 0
+        self._pool = ThreadPoolExecutor(workers())
+        self._sent: deque[tuple[bytearray, Future[bytes]]] = deque()
+        self._spare = [bytearray(CUT) for _ in range(2 * workers() + 1)]
         self._start()
         self._emit(b"\x1f\x8b\x08\0\0\0\0\0\0\xff")
 
@@ -126,8 +106,7 @@ class _Writer:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        for pool in (self._pool, self._hashing):
-            pool.shutdown(cancel_futures=True)
+        self._pool.shutdown(cancel_futures=True)
 
     def write(self, data: bytes) -> None:
         """Append to the tar."""
@@ -142,62 +121,44 @@ class _Writer:
         """Where the next bytes of the tar may be put, never empty; `took` says how many were."""
         return self._view[self._filled :]
 
-    def took(self, count: int, file: _File | None = None) -> None:
-        """So many bytes were put into `room()`, of that file if any."""
-        if file is not None:
-            self._checks.append(partial(file.update, self._view[self._filled : self._filled + count]))
+    def took(self, count: int) -> None:
+        """So many bytes were put into `room()`."""
         self._filled += count
-        self._length += count
         if self._filled == CUT:
             self._send()
 
-    def end(self, file: _File) -> None:
-        """All of that file was put."""
-        self._checks.append(file.compare)
-
-    def close(self) -> Packed:
-        """End the tar and the gzip stream.
-
-        Raises:
-            ArchiveError: a file was not what the manifest says.
-        """
-        self.write(bytes(end(self._length)))
+    def close(self) -> None:
+        """End the tar and the gzip stream."""
+        self.write(bytes(end(self._length + self._filled)))
         self._send()
         while self._sent:
             self._collect()
-        tail = self._crc.to_bytes(4, "little") + (self._length & 0xFFFFFFFF).to_bytes(4, "little")
+        tail = self._tar_crc32.to_bytes(4, "little") + (self._length & 0xFFFFFFFF).to_bytes(4, "little")
         self._emit(b"\1\0\0\xff\xff" + tail)  # an empty last block
-        return Packed(self._hashing.submit(self._gz.hexdigest).result(), self._size)
 
     def _start(self) -> None:
         self._block, self._filled = self._spare.pop(), 0
         self._view = memoryview(self._block)
-        self._checks: list[Callable[[], None]] = []
 
     def _send(self) -> None:
         data = self._view[: self._filled]
-        hashed = self._hashing.submit(self._hash, data, self._checks)
-        self._sent.append((self._block, hashed, self._pool.submit(codec.deflate, data)))
+        self._sent.append((self._block, self._pool.submit(codec.deflate, data)))
+        self._tar_crc32 = codec.crc32(data, self._tar_crc32)
+        self._length += len(data)
         while not self._spare:
             self._collect()
         self._start()
 
-    def _hash(self, data: memoryview, checks: list[Callable[[], None]]) -> None:
-        self._crc = codec.crc32(data, self._crc)
-        for check in checks:
-            check()
-
     def _collect(self) -> None:
         """Write the oldest piece that was sent."""
-        block, hashed, deflated = self._sent.popleft()
-        hashed.result()
+        block, deflated = self._sent.popleft()
         self._emit(deflated.result())
         self._spare.append(block)
 
     def _emit(self, data: bytes) -> None:
         self._out.write(data)
-        self._size += len(data)
-        self._hashing.submit(self._gz.update, data)
+        self.crc32 = codec.crc32(data, self.crc32)
+        self.size += len(data)
 
 
 def pack(
@@ -207,11 +168,11 @@ def pack(
     out_path: Path,
     on_bytes: OnBytes | None = None,
     cancel: Cancel | None = None,
-) -> Packed:
-    """Write the archive of a run to `out_path`, fsynced.
+) -> tuple[int, int]:
+    """Write the archive of a run to `out_path`, fsynced; returns the CRC-32 and the size of the .gz.
 
     Raises:
-        ArchiveError: a file is not what the manifest says any more; it is named.
+        ArchiveError: a file has not the size that the manifest says; it is named.
         StorageError, Cancelled: `out_path` is then unfinished and for the caller to remove.
     """
     with storage_errors("write the archive"):
@@ -223,27 +184,33 @@ def pack(
                 for entry in manifest.files:
                     writer.write(header(f"{manifest.run_id}/{entry.path}", entry.size))
                     _copy(root, entry, writer, on_bytes, cancel)
-                packed = writer.close()
+                writer.close()
                 out.flush()
                 os.fsync(out.fileno())
         finally:
             os.close(root)
-    return packed
+    return writer.crc32, writer.size
 
 
 def _copy(
     root: int, entry: FileEntry, writer: _Writer, on_bytes: OnBytes | None, cancel: Cancel | None
 ) -> None:
-    packing, left = _File(entry), entry.size
+    left = entry.size
     with open(open_source(root, entry.path), "rb", buffering=0) as file:  # noqa: PTH123
         while left and (count := file.readinto(writer.room()[:left])):
             if cancel is not None:
                 cancel.check()
             left -= count
-            writer.took(count, packing)
+            writer.took(count)
             if on_bytes is not None:
                 on_bytes(count)
-        if file.read(1):
-            raise packing.changed()
-    writer.end(packing)
+        if left or file.read(1):
+            raise changed(entry)
     writer.write(bytes(-entry.size % RECORD))
+
+
+def changed(entry: FileEntry) -> ArchiveError:
+    """The error for a file that is not what the hash pass saw."""
+    return ArchiveError(
+        f"{entry.path} changed while it was being archived", "Wait until nothing writes to it, then retry."
+    )

@@ -10,10 +10,11 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from exptui.core.archive import codec, reader, tarball
+from exptui.core.archive import codec, reader, seal, tarball
 from exptui.core.archive import manifest as mf
 from exptui.core.archive.reader import Reader
 from exptui.core.errors import ArchiveError, Cancelled, CorruptError, ExptuiError, StorageError
@@ -49,9 +50,9 @@ def make(base: Path, *, backwards: bool = False) -> Path:
     return base / RUN
 
 
-def pack(run: Path, out: Path, cancel: Cancel | None = None) -> tuple[mf.Manifest, tarball.Packed]:
+def pack(run: Path, out: Path, cancel: Cancel | None = None) -> tuple[int, int]:
     manifest = listed(run)
-    return manifest, tarball.pack(run, mf.encode(manifest), manifest, out, None, cancel)
+    return tarball.pack(run, mf.encode(manifest), manifest, out, None, cancel)
 
 
 def listed(run: Path) -> mf.Manifest:
@@ -186,15 +187,43 @@ def test_second_members_trailing_bytes_and_cuts_are_refused(
 
 @pytest.mark.parametrize("name", ["config.toml", "checkpoints/1.ckpt", "checkpoints/2.ckpt"])
 @pytest.mark.parametrize("how", ["longer", "shorter", "other", "gone"])
-def test_a_file_that_is_not_what_was_hashed_is_named(tmp_path: Path, name: str, how: str) -> None:
-    run = make(tmp_path)
-    manifest, data = listed(run), (run / name).read_bytes()
-    new = {"longer": data + b"x", "shorter": data[:-1], "other": b"?" + data[1:], "gone": b""}[how]
-    (run / name).write_bytes(new)
-    if how == "gone":
+def test_a_file_that_is_not_what_was_hashed_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, how: str
+) -> None:
+    run, real = make(tmp_path), tarball.pack
+
+    def changing(*rest: Any) -> tuple[int, int]:
+        data = (run / name).read_bytes()
         (run / name).unlink()
-    with pytest.raises(ArchiveError, match=name):
-        tarball.pack(run, mf.encode(manifest), manifest, tmp_path / "a.tar.gz")
+        if how != "gone":
+            new = {"longer": data + b"x", "shorter": data[:-1], "other": b"?" + data[1:]}[how]
+            (run / name).write_bytes(new)
+        return real(*rest)
+
+    monkeypatch.setattr(tarball, "pack", changing)
+    with pytest.raises(ArchiveError, match=name) as caught:
+        seal.seal(run, tmp_path / "archive", seal.Seed(RUN, "a" * 64, "b" * 64), b"{}")
+    assert not isinstance(caught.value, CorruptError)
+    assert run.exists()
+    assert list((tmp_path / "archive").iterdir()) == []
+
+
+def test_what_the_disk_gives_back_has_to_be_what_was_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, real = make(tmp_path), tarball.pack
+
+    def flipping(*rest: Any) -> tuple[int, int]:
+        written = real(*rest)
+        data = bytearray(rest[3].read_bytes())
+        data[4] ^= 1  # the time in the gzip header: of no meaning to any reader
+        rest[3].write_bytes(data)
+        return written
+
+    monkeypatch.setattr(tarball, "pack", flipping)
+    with pytest.raises(ArchiveError, match="other bytes"):
+        seal.seal(run, tmp_path / "archive", seal.Seed(RUN, "a" * 64, "b" * 64), b"{}")
+    assert list((tmp_path / "archive").iterdir()) == []
 
 
 class After(Cancel):
