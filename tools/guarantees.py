@@ -11,6 +11,7 @@ import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).parents[1]
 TARGET = ROOT / "docs/guarantees.md"
@@ -142,7 +143,7 @@ def main() -> None:
 def collected() -> dict[str, int]:
     """path::test → how many cases of it pytest collects."""
     done = subprocess.run(
-        [sys.executable, "-m", "pytest", "--collect-only", "-q", "-p", "no:xdist", "tests"],
+        [sys.executable, "-m", "pytest", "-o", "addopts=--import-mode=importlib", "--collect-only", "-q", "tests"],
         cwd=ROOT, capture_output=True, text=True, check=True,
     )  # fmt: skip
     names = (line.partition("[")[0] for line in done.stdout.splitlines() if "::" in line)
@@ -164,14 +165,15 @@ def figures(suite: str) -> list[str]:
     return ["| | |", "|---|---|", *(f"| {name} | {value} |" for name, value in flat(found).items())]
 
 
-def flat(found: dict[str, object], prefix: str = "") -> dict[str, object]:
-    """Nested names joined."""
-    out: dict[str, object] = {}
+def flat(found: dict[str, Any]) -> dict[str, str]:
+    """Every count by its name; counts of counts are added up, and what is no count is left out."""
+    out: dict[str, str] = {}
     for name, value in found.items():
         if isinstance(value, dict):
-            out |= flat(value, f"{prefix}{name}: ")
-        else:
-            out[prefix + name] = f"{value:,}" if isinstance(value, int) else value
+            kinds = {kind: sum(one.values()) if isinstance(one, dict) else one for kind, one in value.items()}
+            out |= {f"{name.replace('_', ' ')} {kind}": count for kind, count in flat(kinds).items()}
+        elif isinstance(value, int | float):
+            out[name.replace("_", " ")] = f"{value:,}"
     return out
 
 
