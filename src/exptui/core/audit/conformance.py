@@ -21,7 +21,8 @@ from exptui.core.archive.manifest import FileEntry
 from exptui.core.archive.recovery import CONFORMANCE
 from exptui.core.audit import chained
 from exptui.core.audit.compare import CONFIG, FileAudit, compare_chronicles, compare_files
-from exptui.core.audit.conformity import ALONE, FIRST, RESUMES, Conformity, Row, mismatch_facts, volatile
+from exptui.core.audit.conformity import ALONE, FIRST, RESUMES, Conformity, Row, volatile
+from exptui.core.audit.report import mismatch_facts
 from exptui.core.audit.trial import Bench, Ended
 from exptui.core.audit.variations import UNCHANGED, Variation, variations
 from exptui.core.configs.config import Config

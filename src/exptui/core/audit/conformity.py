@@ -5,11 +5,10 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import msgspec
 
-from exptui.chronicle import Mismatch
 from exptui.core.audit.compare import FileAudit, blanked
 from exptui.core.audit.report import Change
 from exptui.core.configs.config import flatten
@@ -85,17 +84,6 @@ def _answer(rows: Iterable[Row]) -> Answer:
     if found & {"differs", "failed"}:
         return "no"
     return "yes" if "same" in found and "not judged" not in found else "unknown"
-
-
-def mismatch_facts(mismatch: Mismatch | None) -> dict[str, Any]:
-    """The fields of a Row that say where two chronicles part."""
-    if mismatch is None:
-        return {}
-    return {
-        "first_mismatch_cycle": mismatch.cycle,
-        "mismatch_phase": mismatch.phase,
-        "mismatch_details": tuple(Change(*fields) for fields in mismatch.fields),
-    }
 
 
 def volatile(base: Path, other: Path, files: Iterable[FileAudit]) -> str:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Iterable
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 
+from exptui.chronicle import Mismatch
 from exptui.core.audit.compare import FileAudit
 
 
@@ -41,6 +42,17 @@ class Change(msgspec.Struct, frozen=True):
     key: str
     baseline: str
     candidate: str
+
+
+def mismatch_facts(mismatch: Mismatch | None) -> dict[str, Any]:
+    """The fields of a report, or of a conformance row, that say where two chronicles part."""
+    if mismatch is None:
+        return {}
+    return {
+        "first_mismatch_cycle": mismatch.cycle,
+        "mismatch_phase": mismatch.phase,
+        "mismatch_details": tuple(Change(*fields) for fields in mismatch.fields),
+    }
 
 
 SegmentStatus = Literal["equal", "differs", "failed", "unknown"]

@@ -9,13 +9,13 @@ from typing import Any
 import msgspec
 
 from exptui import chronicle
-from exptui.chronicle import Mismatch, Status
+from exptui.chronicle import Status
 from exptui.core.archive import manifest as mf
 from exptui.core.audit import attribution, cause, compare, original, segments
 from exptui.core.audit.compare import FileAudit
 from exptui.core.audit.live import LiveComparison
 from exptui.core.audit.original import Original
-from exptui.core.audit.report import AuditReport, Change, Verdict
+from exptui.core.audit.report import AuditReport, Verdict, mismatch_facts
 from exptui.core.audit.request import Request
 from exptui.core.audit.rerun import FULL_DISK, Rerun, Reruns, copied
 from exptui.core.errors import Cancelled, CorruptError, ExptuiError
@@ -137,7 +137,7 @@ class Verification:
             is_identical=same and all(a.status in ("equal", "not compared") for a in audits),
             files=tuple(audits),
             notes=self._notes(original, rerun, old),
-            **details(mismatch),
+            **mismatch_facts(mismatch),
         )
 
     def _not_finished(self, rerun: Rerun) -> AuditReport:
@@ -157,7 +157,7 @@ class Verification:
             files=found.files,
             segments=found.segments,
             is_identical=found.verdict is Verdict.REPRODUCED and found.whole,
-            **details(found.mismatch),
+            **mismatch_facts(found.mismatch),
         )
 
     def _check_unchanged(self, was: Original) -> None:
@@ -212,14 +212,3 @@ def _size(directory: Path) -> int:
         except OSError:
             continue
     return total
-
-
-def details(mismatch: Mismatch | None) -> dict[str, Any]:
-    """The fields of a report that say where it began."""
-    if mismatch is None:
-        return {}
-    return {
-        "first_mismatch_cycle": mismatch.cycle,
-        "mismatch_phase": mismatch.phase,
-        "mismatch_details": tuple(Change(*field) for field in mismatch.fields),
-    }

@@ -90,9 +90,10 @@ def test_an_orphaned_worker_without_the_lock_is_an_orphan_and_is_stopped(
     space, directory, trainer, worker = wrapped(tmp_path, "worker.wait()", *words)
     if words:  # its environment names no run: only the note of its supervisor tells
         until(lambda: str(worker) in (directory / "attempts/1.json").read_text())
-    os.kill(supervisor(directory), signal.SIGKILL)
-    os.kill(trainer, signal.SIGKILL)
-    until(lambda: is_gone(trainer))
+    holders = supervisor(directory), trainer
+    for pid in holders:
+        os.kill(pid, signal.SIGKILL)
+    until(lambda: all(map(is_gone, holders)))  # until then they have the lock
     record = run.read(directory)
     assert record is not None
     assert record.run_lock is not None
