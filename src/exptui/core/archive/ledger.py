@@ -25,6 +25,8 @@ NAME = "ledger.jsonl"
 LOCK = ".ledger.lock"
 TORN = f"{NAME}: the last line is torn"
 GENESIS = "0" * 64
+GZ = "gz_sha256"
+"""Of the event that enters an archive: the digest of its file, as it was when all of it was last read and proved."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +41,11 @@ class Book:
     def torn(self) -> bool:
         """Whether all that is wrong is a last line that is cut, as a crash leaves it."""
         return self.problems == [TORN]
+
+    @property
+    def whole(self) -> bool:
+        """Whether every line is the one that was written, but for a last one that is cut."""
+        return self.torn or not self.problems
 
 
 def event(kind: str, run_id: str, identity: str, **extra: object) -> dict[str, Any]:

@@ -121,7 +121,7 @@ def restore(
 def _entry(folder: Path, run_id: str) -> dict[str, Any]:
     """What the ledger says of a run; it must be whole, but for a last line that a crash cut."""
     book = ledger.load(folder)
-    if book.problems and not book.torn:
+    if not book.whole:
         raise CorruptError(
             book.problems[0],
             f"Restore {ledger.NAME} from another copy; or move it away, and what is intact is entered again.",

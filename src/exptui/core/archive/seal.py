@@ -156,7 +156,7 @@ def _sealed(
     if wrote or known.get("identity") != packed.identity:
         # Once signed, missed when gone.
         facts = {name: known[name] for name in ("signed_by",) if name in known}
-        facts |= sidecar_facts(archive_dir, seed.run_id)
+        facts |= {ledger.GZ: packed.gz_sha256, **sidecar_facts(archive_dir, seed.run_id)}
         ledger.append(archive_dir, ledger.event("archived", seed.run_id, packed.identity, **facts))
     if not keep:
         _remove_source(run_dir, manifest)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import os
 import subprocess
@@ -15,6 +16,7 @@ from exptui.core import user
 from exptui.core.archive import ledger, recovery, restore, seal, signature
 from exptui.core.archive.check import CheckResult, Subset
 from exptui.core.errors import ArchiveError, ConfigError, CorruptError
+from exptui.core.files import sha256_bytes
 from exptui.core.settings import load as load_settings
 from exptui.core.workspace import Workspace
 from support import workspace
@@ -121,6 +123,22 @@ def test_what_became_of_a_signature_is_named(
     with pytest.raises(CorruptError, match=says):
         restore.restore(path, space.results / run_id)
     assert not (space.results / run_id).exists()
+
+
+def test_a_changed_file_is_found_whatever_the_digests_around_it_say(space: Workspace, home: Path) -> None:
+    run_id = finished(space)
+    path = space.archive(run_id).path
+    before, word, after = gzip.decompress(path.read_bytes()).rpartition(b"trained\n")
+    tar = before + word.upper() + after
+    path.write_bytes(gzip.compress(tar, mtime=0))
+    digest = sha256_bytes(path.read_bytes())
+    sums = space.archives / f"{run_id}.sha256"
+    sums.write_text(f"{digest}{sums.read_text()[64:]}")
+    (event,) = ledger.read(space.archives)[0]
+    (space.archives / ledger.NAME).unlink()
+    ledger.append(space.archives, {**event, "identity": sha256_bytes(tar), ledger.GZ: digest})
+    found = checked(space, run_id)
+    assert found.problems == [f"{run_id}.tar.gz: trainer.log is not the file that was sealed"]
 
 
 def test_a_signer_that_is_not_allowed(space: Workspace, home: Path) -> None:
