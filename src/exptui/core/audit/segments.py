@@ -109,7 +109,8 @@ def verify(original: Original, reruns: Reruns, phase: OnPhase) -> Outcome:
     for piece in chosen:  # all of them first: each is kept from the others
         reruns.claim(_label(piece))
     run = partial(_run, original, reruns, seen, meter)
-    with ThreadPoolExecutor(max_workers=reruns.workers) as pool:
+    # One more than may work: it has started, and waits for the slot that comes free.
+    with ThreadPoolExecutor(max_workers=reruns.workers + 1) as pool:
         done = list(pool.map(run, chosen))
     return _outcome(original, pieces, done)
 

@@ -160,6 +160,9 @@ def _git(project: Path) -> dict[str, object] | None:
     }
 
 
-def code_patch(project: Path) -> bytes:
-    """The uncommitted difference of the trainer's repository to its commit; empty where there is none."""
+def code_patch(project: Path, seen: Mapping[str, object]) -> bytes:
+    """The uncommitted difference of the trainer's repository to its commit; empty where the fingerprint saw none."""
+    git = seen["git"]
+    if not (isinstance(git, dict) and git["dirty"]):
+        return b""
     return _ask_git(project, "diff", "--binary", "--no-ext-diff", "--no-textconv", "HEAD") or b""

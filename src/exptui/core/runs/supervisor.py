@@ -138,6 +138,7 @@ class Supervisor:
         Of the trainers that choose their directory themselves one works at a time: `held` keeps that lock.
         It lets go of ours too where the trainer could not be started.
         """
+        began = time.monotonic()
         while not self.stop_requested:
             with queue.decide(self.locks):
                 if queue.may_start(self.locks, self.ticket, self.record.recipe.slots):
@@ -148,7 +149,7 @@ class Supervisor:
                         if adopting:
                             held.callback(adopting.release)
                         return queue.take_slot(self.locks, self.ticket, self.directory)
-            self._pause(POLL)
+            self._pause(min(POLL, 0.02 + (time.monotonic() - began) / 40))
         return None
 
     def _train(self, held: contextlib.ExitStack) -> Exit:
@@ -162,7 +163,7 @@ class Supervisor:
         seen = environment.fingerprint(recipe, self.project)
         earlier = self.record.fingerprint or seen
         self._save(phase=Phase.RUNNING, started_at=now(), run_lock=self.slot.identity(), fingerprint=seen)
-        if (patch := environment.code_patch(self.project)) and self.record.attempts == 1:
+        if self.record.attempts == 1 and (patch := environment.code_patch(self.project, seen)):
             write_atomic(self.directory / "code.patch", patch)
         self.before = adopt.names(self.results) if recipe.adopts else frozenset()
         isolate, words = prepare(recipe.isolation, Isolation(recipe.masked, recipe.network))
