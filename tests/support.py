@@ -19,6 +19,7 @@ from exptui.core.runs.run import RunState
 from exptui.core.workspace import Workspace
 
 TOY = Path(__file__).parent / "trainers/toy.py"
+CHECKPOINTS = "checkpoints/epoch_{epoch:04d}.ckpt"
 FAST = 'echo "{}" > "$EXPTUI_OUTPUT/metrics.json"; echo trained'
 
 
@@ -39,7 +40,8 @@ def toy(parent: Path, **more: Any) -> Workspace:
     parent.mkdir(parents=True, exist_ok=True)
     shutil.copy(TOY, parent / "toy.py")
     command = [sys.executable, "toy.py", "--config", "{config}", "--output", "{output}"]
-    return workspace(parent, "", **{"command": command, "code": ["toy.py"], **more})
+    words = {"resume": ["--resume", "{checkpoint}", "--until-epoch", "{epoch}"], "checkpoints": CHECKPOINTS}
+    return workspace(parent, "", **{"command": command, "code": ["toy.py"], **words, **more})
 
 
 def wrong(**how: Any) -> Callable[[Workspace], None]:

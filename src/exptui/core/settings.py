@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fnmatch
 import importlib.util
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import tomli
 from exptui.core.errors import ConfigError
 
 SECRET_WORDS = ("TOKEN", "SECRET", "PASSWORD", "KEY")
+BUNDLED = "tiny-agent-trainer"
 
 
 class EnvironmentPolicy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -29,9 +31,9 @@ class TrainerSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
 
     name: str = "default"
     configs: tuple[str, ...] = ("*",)
-    command: tuple[str, ...] = ("tiny-agent-trainer", "--config", "{config}", "--output", "{output}")
-    resume: tuple[str, ...] = ("--resume", "{checkpoint}", "--until-epoch", "{epoch}")
-    checkpoints: str = "checkpoints/epoch_{epoch:04d}.ckpt"
+    command: tuple[str, ...] = (BUNDLED, "--config", "{config}", "--output", "{output}")
+    resume: tuple[str, ...] = ()
+    checkpoints: str = ""
     code: tuple[str, ...] = ()
     cwd: str = "."
     seed_key: str = "engine.base_seed"
@@ -86,10 +88,21 @@ def load(path: Path) -> Settings:
         ) from error
     for policy in (settings.environment, *(t.environment for t in (settings.trainer, *settings.trainers))):
         _refuse_secrets(path, policy)
-    if "code" not in values.get("trainer", {}) and settings.trainer.command[:1] == ("tiny-agent-trainer",):
-        bundled = msgspec.structs.replace(settings.trainer, code=_bundled_code())
-        settings = msgspec.structs.replace(settings, trainer=bundled)
-    return settings
+    default = _completed(settings.trainer, values.get("trainer", {}))
+    others = map(_completed, settings.trainers, values.get("trainers", ()))
+    return msgspec.structs.replace(settings, trainer=default, trainers=tuple(others))
+
+
+def _completed(trainer: TrainerSettings, given: Mapping[str, Any]) -> TrainerSettings:
+    """What exptui knows of its own trainer, where the settings do not say otherwise."""
+    if trainer.command[:1] != (BUNDLED,):
+        return trainer
+    known = {
+        "resume": ("--resume", "{checkpoint}", "--until-epoch", "{epoch}"),
+        "checkpoints": "checkpoints/epoch_{epoch:04d}.ckpt",
+        "code": _bundled_code(),
+    }
+    return msgspec.structs.replace(trainer, **{name: known[name] for name in known if name not in given})
 
 
 def _refuse_secrets(path: Path, policy: EnvironmentPolicy) -> None:

@@ -156,7 +156,7 @@ def finish(
 
 
 def discard(directory: Path) -> None:
-    """Leave nothing of a verification that was cancelled; what says that it is alive goes last."""
+    """Leave nothing of a verification that was cancelled; first the request goes, last what says that it is alive."""
     for left in directory.iterdir():
         if left.is_dir():
             shutil.rmtree(left, ignore_errors=True)
@@ -193,14 +193,14 @@ def recover(archives: Path) -> list[str]:
 
 
 def _interrupted(directory: Path) -> AuditReport:
+    how = "killed"
     try:
         request = read_json(directory / REQUEST, Request)
-    except FileNotFoundError:
-        # It ended between our two looks.
+    except FileNotFoundError:  # it ended between our two looks
         if (found := report(directory)) is not None:
             return found
         request = Request(run_id=directory.name.rpartition("_")[0], source="", archived=False)
-    how = "killed" if directory.exists() else "cancelled"
+        how = "cancelled"  # only `discard` takes the request and leaves no report
     return AuditReport(
         run_id=request.run_id,
         verdict=Verdict.UNKNOWN,

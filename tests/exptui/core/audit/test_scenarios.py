@@ -189,7 +189,7 @@ CASES = [
     Case("a resume that forgets", "DIVERGED", wrong(forgets=True), words=("--segments", "4"), cycle=2),
     Case("a resume that forgets, straight", "REPRODUCED", wrong(forgets=True)),
     Case("segments of one that cannot resume", "UNKNOWN", words=("--segments", "4"), trainer={"resume": []}, says="resumed"),
-    Case("segments without checkpoints", "UNKNOWN", words=("--segments", "4"), script='echo 1 > "$EXPTUI_OUTPUT/m"', says="two checkpoints"),
+    Case("segments without checkpoints", "UNKNOWN", words=("--segments", "4"), script='echo 1 > "$EXPTUI_OUTPUT/m"', trainer={"resume": ["{checkpoint}{epoch}"], "checkpoints": "c{epoch}"}, says="two checkpoints"),
     Case("a segment fails", "FAILED", wrong(crash_at=5), words=("--segments", "4"), says="segment 2 failed"),
 ]
 # fmt: on
@@ -202,7 +202,7 @@ def made(case: Case, parent: Path) -> Workspace:
         program.write_text('#!/bin/sh\necho 1 > "$EXPTUI_OUTPUT/model"\n')
         program.chmod(0o755)
         return workspace(parent, "", command=["./train"])
-    space = workspace(parent, case.script) if case.script else toy(parent, **case.trainer)
+    space = workspace(parent, case.script, **case.trainer) if case.script else toy(parent, **case.trainer)
     path = space.root / "exptui.toml"
     path.write_text(path.read_text() + case.settings)
     return space

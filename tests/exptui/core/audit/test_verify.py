@@ -202,6 +202,14 @@ def test_cancelling_stops_the_rerun_and_says_unknown(tmp_path: Path) -> None:
     assert space.verifying() == []
 
 
+def test_whoever_looks_while_a_cancelled_one_is_removed_is_told_so(tmp_path: Path) -> None:
+    directory = tmp_path / "a_20260101T000000Z_20260101T000001Z"
+    directory.mkdir()
+    (found,) = session.follow(directory)
+    assert isinstance(found, AuditReport)
+    assert (found.run_id, "cancelled" in found.reason) == ("a_20260101T000000Z", True)
+
+
 def test_a_killed_worker_is_unknown_and_recovered(tmp_path: Path) -> None:
     mark = tmp_path / "pid"
     space = workspace(tmp_path, SAME + f"; [ -e {mark} ] && {{ echo $$ > {mark}; exec sleep 60; }}; true")
@@ -214,7 +222,7 @@ def test_a_killed_worker_is_unknown_and_recovered(tmp_path: Path) -> None:
     os.kill(state.worker.pid, signal.SIGKILL)
     report = list(space.follow(directory))[-1]
     assert isinstance(report, AuditReport)
-    assert report.verdict is Verdict.UNKNOWN
+    assert (report.verdict, "killed" in report.reason) == (Verdict.UNKNOWN, True)
     assert any("interrupted" in message for message in space.recover())
     until(lambda: not Path(f"/proc/{mark.read_text().strip()}").exists())
     assert sorted(p.name for p in directory.iterdir()) == ["audit.json", "determinism_audit.log"]

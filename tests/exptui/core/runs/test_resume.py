@@ -56,7 +56,7 @@ def test_what_cannot_be_resumed_says_why(tmp_path: Path) -> None:
         space.resume(run_id)
     other = tmp_path / "other"
     other.mkdir()
-    space = workspace(other, "exit 1")
+    space = workspace(other, "exit 1", resume=["{checkpoint}"], checkpoints="c{epoch}")
     run_id = space.run("a").name
     last(space, run_id)
     with pytest.raises(RunError, match="no valid checkpoint"):
