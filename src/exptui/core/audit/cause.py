@@ -9,15 +9,17 @@ from exptui import chronicle
 from exptui.core.archive import manifest as mf
 from exptui.core.audit import compare
 from exptui.core.audit.live import LiveComparison
-from exptui.core.audit.rerun import Rerun, Reruns
+from exptui.core.audit.rerun import Prepare, Rerun, Reruns
 
 CHEAP = 60.0
 """Seconds a re-run may take for its cause to be examined without being asked to."""
 NOT_EXAMINED = "not examined"
 
 
-def examine(reruns: Reruns, first: Rerun, cycle: int | None) -> str:
+def examine(reruns: Reruns, first: Rerun, cycle: int | None, prepare: Prepare | None = None) -> str:
     """Run it once more, to the same cycle where there is one, and compare the two re-runs.
+
+    `prepare` is what the first one was prepared with.
 
     Raises:
         Cancelled: somebody asked.
@@ -34,7 +36,7 @@ def examine(reruns: Reruns, first: Rerun, cycle: int | None) -> str:
             return ""
         return "it differs" if live.look(directory) else "it is there" if live.complete else ""
 
-    second = reruns.run("again", watch)
+    second = reruns.run("again", watch, prepare)
     if live is not None and live.mismatch is not None:
         return f"nondeterministic: a second re-run differs from the first at cycle {live.mismatch.cycle}"
     if live is not None and live.complete:

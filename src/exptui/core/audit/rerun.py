@@ -26,6 +26,8 @@ from exptui.core.settings import Settings
 
 POLL = 0.1
 FULL_DISK = 1 << 20
+Prepare = Callable[[Path, Recipe], tuple[str, ...]]
+"""Puts into a re-run's directory what it starts from, and returns its command where that is another one."""
 
 
 @dataclass(frozen=True)
@@ -128,11 +130,9 @@ class Reruns:
         self,
         label: str,
         watch: Callable[[Path], str],
-        prepare: Callable[[Path, Recipe], tuple[str, ...]] | None = None,
+        prepare: Prepare | None = None,
     ) -> Rerun:
         """Run it below `label` and wait for its end; `watch` is asked again and again whether to end it, and why.
-
-        `prepare` puts into its directory what the run starts from, and returns its command where it is another one.
 
         Raises:
             Cancelled: somebody asked; the run has been ended.

@@ -27,7 +27,7 @@ from exptui.core.audit.compare import CONFIG, FileAudit
 from exptui.core.audit.live import LiveComparison
 from exptui.core.audit.original import Original
 from exptui.core.audit.report import SegmentAudit, SegmentStatus, Verdict, worst
-from exptui.core.audit.rerun import Rerun, Reruns
+from exptui.core.audit.rerun import Prepare, Rerun, Reruns
 from exptui.core.errors import ArchiveError, RunError
 from exptui.core.files import Progress
 from exptui.core.runs import launch, resume
@@ -74,7 +74,7 @@ class Done:
 
 @dataclass(frozen=True)
 class Outcome:
-    """All pieces together; `whole`: none was left out."""
+    """All pieces together; `whole`: none was left out; `worst`: the first that has the verdict of them all."""
 
     verdict: Verdict
     reason: str
@@ -83,7 +83,7 @@ class Outcome:
     files: tuple[FileAudit, ...]
     segments: tuple[SegmentAudit, ...]
     mismatch: Mismatch | None
-    rerun: Rerun
+    worst: Done
 
 
 def verify(original: Original, reruns: Reruns, phase: OnPhase) -> Outcome:
@@ -207,16 +207,22 @@ def _words(resume_words: tuple[str, ...], piece: Piece, checkpoint: Path) -> tup
     return launch.fill(words, {"checkpoint": str(checkpoint), "epoch": str(piece.end.epoch)})
 
 
-def _run(original: Original, reruns: Reruns, seen: Chronicle | None, meter: _Meter, piece: Piece) -> Done:
-    live = LiveComparison(_slice(seen, piece)) if seen else None
+def prepare(original: Original, piece: Piece) -> Prepare:
+    """What a re-run of a piece starts from, and with which words."""
 
-    def prepare(directory: Path, recipe: Recipe) -> tuple[str, ...]:
+    def start(directory: Path, recipe: Recipe) -> tuple[str, ...]:
         checkpoint = directory
         if piece.start is not None:
             checkpoint = directory / piece.start.path
             checkpoint.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(original.directory / piece.start.path, checkpoint)
         return (*recipe.argv, *_words(recipe.resume, piece, checkpoint))
+
+    return start
+
+
+def _run(original: Original, reruns: Reruns, seen: Chronicle | None, meter: _Meter, piece: Piece) -> Done:
+    live = LiveComparison(_slice(seen, piece)) if seen else None
 
     def watch(directory: Path) -> str:
         if live is None:
@@ -225,7 +231,7 @@ def _run(original: Original, reruns: Reruns, seen: Chronicle | None, meter: _Met
         meter(piece.number, live.cycles)
         return "stopped at the first mismatch" if found else ""
 
-    rerun = reruns.run(_label(piece), watch, prepare)
+    rerun = reruns.run(_label(piece), watch, prepare(original, piece))
     done = _judge(original, piece, rerun, live)
     if live is None:
         meter(piece.number, 1)
@@ -308,7 +314,7 @@ def _outcome(original: Original, pieces: list[Piece], done: list[Done]) -> Outco
         (*files, *extra),
         audits,
         min(mismatches, key=lambda found: found.cycle, default=None),
-        next((one.rerun for one in done if one.audit.status != "equal"), done[0].rerun),
+        next((one for one in done if VERDICTS.get(one.audit.status) is verdict), done[0]),
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -85,15 +86,22 @@ class Verification:
 
         self.rerun = reruns.run("straight", watch)
         report = self._judge(self.original, self.rerun, live, phase("comparing", "bytes"))
+        return self._with_cause(
+            report, phase, partial(cause.examine, reruns, self.rerun, report.first_mismatch_cycle)
+        )
+
+    def _with_cause(self, report: AuditReport, phase: OnPhase, examine: Callable[[], str]) -> AuditReport:
+        """Why it diverged, where that was asked for, or is cheap."""
+        assert self.original is not None
+        assert self.rerun is not None
         wanted = self.request.options.cause
-        if report.verdict is Verdict.DIVERGED and (
-            wanted or (wanted is None and self.rerun.seconds <= cause.CHEAP)
-        ):
-            phase("running it once more: is it deterministic?", "cycles")
-            why = cause.examine(reruns, self.rerun, report.first_mismatch_cycle)
-            guesses = attribution.suspects(self.original, report.environment, why)
-            report = msgspec.structs.replace(report, cause=why, suspects=guesses)
-        return report
+        cheap = wanted is None and self.rerun.seconds <= cause.CHEAP
+        if report.verdict is not Verdict.DIVERGED or not (wanted or cheap):
+            return report
+        phase("running it once more: is it deterministic?", "cycles")
+        why = examine()
+        guesses = attribution.suspects(self.original, report.environment, why)
+        return msgspec.structs.replace(report, cause=why, suspects=guesses)
 
     def _live(self, original: Original) -> LiveComparison | None:
         """What the re-run is compared with while it works; None where the original has no whole chronicle."""
@@ -149,8 +157,9 @@ class Verification:
         assert self.original is not None
         found = segments.verify(self.original, reruns, phase)
         self._check_unchanged(self.original)
-        self.rerun = found.rerun
-        return self._report(
+        worst = found.worst
+        self.rerun = worst.rerun
+        report = self._report(
             found.verdict,
             found.reason,
             scope=found.scope,
@@ -159,6 +168,9 @@ class Verification:
             is_identical=found.verdict is Verdict.REPRODUCED and found.whole,
             **mismatch_facts(found.mismatch),
         )
+        prepare = segments.prepare(self.original, worst.piece)
+        cycle = worst.mismatch.cycle if worst.mismatch else None
+        return self._with_cause(report, phase, partial(cause.examine, reruns, worst.rerun, cycle, prepare))
 
     def _check_unchanged(self, was: Original) -> None:
         original.check_unchanged(was, self.request, self.cancel)

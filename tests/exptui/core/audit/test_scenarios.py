@@ -190,6 +190,9 @@ CASES = [
     Case("a resume that forgets, straight", "REPRODUCED", wrong(forgets=True)),
     Case("segments of one that cannot resume", "UNKNOWN", words=("--segments", "4"), trainer={"resume": []}, says="resumed"),
     Case("segments without checkpoints", "UNKNOWN", words=("--segments", "4"), script='echo 1 > "$EXPTUI_OUTPUT/m"', trainer={"resume": ["{checkpoint}{epoch}"], "checkpoints": "c{epoch}"}, says="two checkpoints"),
+    Case("segments, not deterministic", "DIVERGED", wrong(random_at=6), words=("--segments", "4"), cycle=6, cause="nondeterministic"),
+    Case("segments, the second half", "DIVERGED", wrong(bad_at=5), words=("--segments", "2"), cycle=5, cause="stable", says="segment 1 differs"),
+    Case("segments, the final file", "DIVERGED", wrong(write={"model.bin": "other"}), words=("--segments", "2"), bad=("model.bin",), cause="stable", says="segment 1 differs"),
     Case("a segment fails", "FAILED", wrong(crash_at=5), words=("--segments", "4"), says="segment 2 failed"),
 ]
 # fmt: on

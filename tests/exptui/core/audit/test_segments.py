@@ -32,6 +32,7 @@ def test_a_changed_checkpoint_names_exactly_the_segments_that_touch_it(tmp_path:
     assert touched(report) == [epoch - 1, epoch][: 2 if epoch < EPOCHS else 1], report.segments
     assert report.scope == f"{EPOCHS} of {EPOCHS} segments"
     assert report.first_mismatch_cycle == 2 * epoch - 1, report.segments
+    assert report.cause.startswith("stable-difference")
     assert {f.path: f.status for f in report.files}["checkpoints/epoch_0001.ckpt"] == (
         "not compared" if epoch == 1 else "equal"
     )
