@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import resource
 import shutil
 import subprocess
 import sys
@@ -12,7 +11,6 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from benchmarks.harness import Terminal
 from benchmarks.relay import linked
@@ -72,8 +70,8 @@ class Bench:
         path = self.build / f"peers/{name}/bin/{program}"
         return str(path) if path.exists() else shutil.which(program)
 
-    def run(self, words: Sequence[str], cwd: Path) -> Spent:
-        """A command as a whole process, its output thrown away."""
+    def run(self, words: Sequence[str], cwd: Path) -> dict[str, float]:
+        """A command as a whole process, its output thrown away: wall and CPU seconds, memory at the most."""
         start = time.perf_counter()
         process = subprocess.Popen(
             words,
@@ -91,7 +89,11 @@ class Bench:
             raise RuntimeError(
                 f"{words} ended with {process.returncode}: {said.decode(errors='replace')[-500:]}"
             )
-        return Spent(time.perf_counter() - start, used)
+        return {
+            "wall": time.perf_counter() - start,
+            "cpu": used.ru_utime + used.ru_stime,
+            "peak": float(used.ru_maxrss << 10),
+        }
 
     def probe(self, name: str, *words: str | Path) -> dict[str, float]:
         """One of the functions of benchmarks/probes.py in a process of its own; what it measured."""
@@ -101,12 +103,5 @@ class Bench:
         )  # fmt: skip
         if done.returncode:
             raise RuntimeError(f"probe {name}: {done.stderr.strip().splitlines()[-1:]}")
-        found: dict[str, Any] = json.loads(done.stdout)
+        found: dict[str, float] = json.loads(done.stdout)
         return found
-
-
-class Spent:
-    """What a process took: wall and CPU seconds, and its memory at the most."""
-
-    def __init__(self, wall: float, used: resource.struct_rusage) -> None:
-        self.wall, self.cpu, self.peak = wall, used.ru_utime + used.ru_stime, used.ru_maxrss << 10

@@ -33,7 +33,7 @@ def made(path: Path, make: Callable[[Path], None]) -> Path:
 
 def workspace(build: Path, runs: int) -> Path:
     """The parent of an `experiments/` with so many finished runs, a few of them failed."""
-    return made(build / f"inputs/runs-{runs}", lambda path: _workspace(path, runs))
+    return made(build / f"inputs/runs-{runs}", lambda path: fill(path, runs))
 
 
 def newest(runs: int) -> str:
@@ -56,7 +56,8 @@ def _run_id(number: int) -> str:
     return f"exp_{number:06d}_{time.strftime('%Y%m%dT%H%M%SZ', moment)}"
 
 
-def _workspace(root: Path, runs: int) -> None:
+def fill(root: Path, runs: int) -> None:
+    """Write such a workspace."""
     space, dice = root / "experiments", random.Random(SEED)
     results = space / "results"
     for directory in (space / "configs", space / "archive", results):

@@ -57,7 +57,7 @@ class Way:
 def main(words: Sequence[str]) -> int:
     """Run the program on an inner pty of the outer one's size until it ends and all has arrived."""
     delay, rate, _, *program = words
-    tty.setraw(0)
+    tty.setraw(0, termios.TCSANOW)  # what was typed ahead stays
     master, slave = pty.openpty()
     fcntl.ioctl(slave, termios.TIOCSWINSZ, fcntl.ioctl(0, termios.TIOCGWINSZ, b"\0" * 8))
     child = subprocess.Popen(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -9,8 +10,9 @@ from pathlib import Path
 
 from benchmarks import inputs
 from benchmarks.bench import Bench
-from benchmarks.figures import Figure, alone, beside, in_turn, missing
+from benchmarks.figures import Figure, alone, beside, in_turn, median, missing
 from benchmarks.harness import Terminal
+from benchmarks.peers import leet_command
 
 MEMORY = {1_000: 55, 100_000: 100}  # MB
 QUIET = 1.5  # seconds without a byte: the start is over
@@ -43,10 +45,10 @@ def cockpit(bench: Bench, home: Path, runs: int) -> Start:
 
 
 def until(bench: Bench, words: list[str], home: Path, text: str) -> Start:
-    """Another program until a text of its first frame is there."""
+    """Another program until a text of its first frame is there; some are never quiet."""
     with bench.open(words, home) as terminal:
         frame = terminal.shows(text) - terminal.start
-        terminal.settle(QUIET)
+        time.sleep(QUIET)
         used = terminal.usage()
     return Start(frame, frame, used.rss, used.cpu)
 
@@ -100,23 +102,30 @@ def settled(terminal: Terminal) -> None:
 def peers(bench: Bench) -> Iterator[Figure]:
     """Other terminal apps until their first frame, beside the same minimal app."""
     home = inputs.workspace(bench.build, 1_000)
-    for name, program, words, text in (
-        ("posting", "posting", (), "Collection"),
-        ("harlequin", "harlequin", ("--no-download-tzdata",), "Query Editor"),
-        ("toolong", "tl", ("trainer.log",), "epoch"),
-    ):
-        path = bench.peer(name, program)
-        if path is None:
-            yield missing(f"{name}, first frame", "not installed")
+    cwd = home / "experiments/results" / inputs.newest(1_000)
+    apps: tuple[tuple[str, list[str] | None, str], ...] = (
+        ("wandb leet", leet_command(bench, 2_000), "Run Overview"),
+        ("toolong", _words(bench, "toolong", "tl", "trainer.log"), "epoch 10/10"),
+        ("posting", _words(bench, "posting", "posting"), "Collection"),
+        ("harlequin", _words(bench, "harlequin", "harlequin"), "Query Editor"),
+    )
+    for name, words, text in apps:
+        if words is None:
+            yield missing(f"{name}: first frame", "not installed")
             continue
-        cwd = home / "experiments/results" / inputs.newest(1_000)
-        theirs = partial(until, bench, [path, *words], cwd, text)
-        found = in_turn(
-            min(bench.rounds, 3),
-            {"theirs": theirs, "minimal": partial(until, bench, bench.app("minimal"), home, "Configs")},
-        )
-        times, least = ([one.frame for one in found[key]] for key in ("theirs", "minimal"))
-        yield beside(f"{name}, first frame", times, MINIMAL, least, unit="ms", scale=1e3)
+        works = {
+            "theirs": partial(until, bench, words, cwd, text),
+            "minimal": partial(until, bench, bench.app("minimal"), cwd, "Configs"),
+        }
+        found = in_turn(min(bench.rounds, 3), works)
+        times, least = ([one.frame for one in found[key]] for key in works)
+        memory = f"{median([one.rss for one in found['theirs']]) / 1e6:.0f} MB"
+        yield beside(f"{name}: first frame", times, MINIMAL, least, unit="ms", scale=1e3, note=memory)
+
+
+def _words(bench: Bench, name: str, program: str, *more: str) -> list[str] | None:
+    path = bench.peer(name, program)
+    return [path, *more] if path else None
 
 
 def listing(bench: Bench) -> Iterator[Figure]:
@@ -129,7 +138,7 @@ def listing(bench: Bench) -> Iterator[Figure]:
     found = in_turn(bench.rounds, works)
     ours, theirs = found["ours"], found["pass"]
     yield beside(
-        "exptui ls --json, 1,000 runs", [one.wall for one in ours], "python -c pass", [one.wall for one in theirs],
+        "exptui ls --json, 1,000 runs", [one["wall"] for one in ours], "python -c pass", [one["wall"] for one in theirs],
         unit="ms", scale=1e3, most=8,
     )  # fmt: skip
 
