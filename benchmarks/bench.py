@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -73,22 +74,21 @@ class Bench:
     def run(self, words: Sequence[str], cwd: Path) -> dict[str, float]:
         """A command as a whole process, its output thrown away: wall and CPU seconds, memory at the most."""
         start = time.perf_counter()
-        process = subprocess.Popen(
-            words,
-            cwd=cwd,
-            env=self.environment,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-        )
-        assert process.stderr is not None  # a pipe
-        said = process.stderr.read()
-        _, status, used = os.wait4(process.pid, 0)
+        with tempfile.TemporaryFile() as said:  # never /dev/null: grep does not search on where nobody reads
+            process = subprocess.Popen(
+                words,
+                cwd=cwd,
+                env=self.environment,
+                stdin=subprocess.DEVNULL,
+                stdout=said,
+                stderr=subprocess.PIPE,
+            )
+            assert process.stderr is not None  # a pipe
+            error = process.stderr.read().decode(errors="replace")
+            _, status, used = os.wait4(process.pid, 0)
         process.returncode = os.waitstatus_to_exitcode(status)
         if process.returncode:
-            raise RuntimeError(
-                f"{words} ended with {process.returncode}: {said.decode(errors='replace')[-500:]}"
-            )
+            raise RuntimeError(f"{words} ended with {process.returncode}: {error[-500:]}")
         return {
             "wall": time.perf_counter() - start,
             "cpu": used.ru_utime + used.ru_stime,

@@ -95,7 +95,7 @@ def frame(bench: Bench) -> Iterator[Figure]:
             subprocess.run(words, check=True, capture_output=True, text=True, env=bench.environment).stdout
             for _ in rounds
         ]
-        yield alone(f"{name}: the same with 2,000 points", [float(text) for text in said], unit="ms")
+        yield alone(f"{name}: the same, 3 curves of 2,000 points, with Textual's part", [float(text) for text in said], unit="ms")
 
 
 def paged(terminal: Terminal) -> tuple[float, float]:
@@ -116,7 +116,7 @@ def our_pages(bench: Bench, home: Path, *, zoomed: bool) -> tuple[float, float]:
         terminal.press("2")
         if zoomed:
             terminal.press("+")
-            terminal.lacks("Configs")
+            terminal.lacks("Overview")
         terminal.settle(1.0)
         return paged(terminal)
 

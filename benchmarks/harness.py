@@ -152,6 +152,12 @@ class Terminal:
             self._stream.feed(data)
         return self._screen.text()
 
+    def forget(self) -> None:
+        """Keep no longer what was looked at: for what goes on for long."""
+        with self._news:
+            del self.chunks[: self._fed]
+            self._fed = 0
+
     def replay(self, look: Callable[[float, str], None], since: float = 0.0) -> None:
         """Show everything again, chunk by chunk, on a fresh screen."""
         screen = Screen(self._screen.columns, self._screen.lines)

@@ -13,7 +13,7 @@ from pathlib import Path
 SEED = 20260101
 LOG_BYTES = 1_000_000_000
 STEPS = 1_000_000
-SERIES = ("train_loss", "validate_loss", "train_accuracy", "validate_accuracy", "learning_rate")
+SERIES = ("loss", "val_loss", "acc", "val_acc", "lr")
 OPTIMIZERS = ("AdamW", "Adam", "SGD", "Lion")
 
 
@@ -135,14 +135,14 @@ def _record(run_id: str, number: int, code: int) -> str:
 
 
 def _log(path: Path, size: int) -> None:
-    """The last line is `the very last line`; one line in a million holds the word `needle`, one in 1,000 a warning."""
+    """The last line is `the very last line`; one line in a million holds the word `Needle`, one in 1,000 a warning."""
     dice, number, written, last = random.Random(SEED), 0, 0, b"the very last line\n"
     with path.open("wb") as file:
         while written < size - len(last) - 200_000:
             lines = []
             for number in range(number, number + 1000):  # noqa: B020  goes on from block to block
                 tail = (
-                    "needle"
+                    "Needle"
                     if number % 1_000_000 == 500_000
                     else "WARNING slow batch"
                     if number % 1000 == 999
