@@ -5,8 +5,9 @@ STAMP  := $(VENV)/.installed
 PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3; do \
 	if "$$p" -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1; then echo "$$p"; break; fi; done)
 TESTS  ?= tests
+BENCH  ?=
 
-.PHONY: run test faults hostile soak guarantees identity lint lock clean screenshots bench bench-archive
+.PHONY: run test faults hostile soak guarantees identity lint lock clean screenshots bench bench-day bench-peers bench-archive
 .DEFAULT_GOAL := run
 
 # The cockpit; where there is no terminal, the tour of the commands.
@@ -34,9 +35,18 @@ lint: $(STAMP)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-# Timings beside real peers; reported, never asserted.
+# exptui beside its peers: medians, ratios and targets, reported and never asserted; writes docs/performance.md.
+# Needs 5 GB of disk; BENCH="start --quick" measures one subject, or less.
 bench: $(STAMP)
-	$(BIN)/python benchmarks/run.py
+	$(BIN)/python -m benchmarks $(BENCH)
+
+# Half an hour with 20 runs that start and end, logs that rotate and results that are deleted.
+bench-day: $(STAMP)
+	$(BIN)/python -m benchmarks day
+
+# The peers of PyPI, each in a venv of its own under build/bench/peers; all are optional.
+bench-peers: $(STAMP)
+	$(BIN)/python -m benchmarks.peers
 
 # A fault at every system call of every operation that writes, and mutants that must be found; ends with figures.
 faults: $(STAMP)

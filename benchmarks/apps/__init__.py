@@ -1,0 +1,1 @@
+"""The small programs that are measured, and those that peers are measured with."""

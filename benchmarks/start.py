@@ -1,0 +1,147 @@
+"""Must-show line 1: the first painted frame, memory, and `ls --json`."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from benchmarks import inputs
+from benchmarks.bench import Bench
+from benchmarks.figures import Figure, alone, beside, in_turn, median, missing
+from benchmarks.harness import Terminal
+from benchmarks.peers import leet_command
+
+MEMORY = {1_000: 55, 100_000: 100}  # MB
+QUIET = 1.5  # seconds without a byte: the start is over
+MINIMAL = "a Textual app with one label"
+
+
+@dataclass(frozen=True)
+class Start:
+    """Seconds to the first frame and to the list, and memory and CPU when all was quiet."""
+
+    frame: float
+    listed: float
+    rss: int
+    cpu: float
+
+
+def sizes(bench: Bench) -> tuple[int, ...]:
+    """Numbers of runs."""
+    return (1_000,) if bench.quick else (1_000, 100_000)
+
+
+def cockpit(bench: Bench, home: Path, runs: int) -> Start:
+    """exptui until its key bar is there, then until the newest run is."""
+    with bench.open(bench.cockpit, home) as terminal:
+        frame = terminal.until(lambda screen: "exptui" in screen and "quit" in screen, "the first frame")
+        listed = terminal.shows(inputs.newest(runs)[:10])
+        terminal.settle(QUIET)
+        used = terminal.usage()
+    return Start(frame - terminal.start, listed - terminal.start, used.rss, used.cpu)
+
+
+def until(bench: Bench, words: list[str], home: Path, text: str) -> Start:
+    """Another program until a text of its first frame is there; some are never quiet."""
+    with bench.open(words, home) as terminal:
+        frame = terminal.shows(text) - terminal.start
+        time.sleep(QUIET)
+        used = terminal.usage()
+    return Start(frame, frame, used.rss, used.cpu)
+
+
+def first_frame(bench: Bench) -> Iterator[Figure]:
+    """First frame, list and memory at each number of runs, beside a minimal Textual app."""
+    for runs in sizes(bench):
+        home = inputs.workspace(bench.build, runs)
+        with bench.open(bench.cockpit, home) as terminal:  # makes the index warm
+            terminal.until(partial(complete, runs=runs), f"{runs:,} runs in the title", 900)
+            settled(terminal)
+        works = {
+            "ours": partial(cockpit, bench, home, runs),
+            "minimal": partial(until, bench, bench.app("minimal"), home, "Configs"),
+        }
+        found = in_turn(bench.rounds, works)
+        ours, minimal = found["ours"], found["minimal"]
+        frames = [one.frame for one in minimal]
+        yield beside(
+            f"first frame, {runs:,} runs",
+            [one.frame for one in ours],
+            MINIMAL,
+            frames,
+            unit="ms",
+            scale=1e3,
+            most=1.3,
+        )
+        yield beside(
+            f"runs listed, {runs:,} runs", [one.listed for one in ours], MINIMAL, frames, unit="ms", scale=1e3
+        )
+        yield beside(
+            f"CPU of the start, {runs:,} runs", [one.cpu for one in ours], MINIMAL, [one.cpu for one in minimal],
+            unit="ms", scale=1e3,
+        )  # fmt: skip
+        yield alone(
+            f"resident memory, {runs:,} runs", [one.rss for one in ours], unit="MB", scale=1e-6, most=MEMORY[runs],
+            note=f"the minimal app: {min(one.rss for one in minimal) / 1e6:.0f} MB",
+        )  # fmt: skip
+
+
+def complete(screen: str, runs: int) -> bool:
+    """Whether the title of the list says that all runs are there."""
+    return f"Runs {runs}" in screen or f"Runs {runs:,}" in screen
+
+
+def settled(terminal: Terminal) -> None:
+    """All is read and quiet."""
+    terminal.settle(QUIET, 900)
+
+
+def peers(bench: Bench) -> Iterator[Figure]:
+    """Other terminal apps until their first frame, beside the same minimal app."""
+    home = inputs.workspace(bench.build, 1_000)
+    cwd = home / "experiments/results" / inputs.newest(1_000)
+    apps: tuple[tuple[str, list[str] | None, str], ...] = (
+        ("wandb leet", leet_command(bench, 2_000), "Run Overview"),
+        ("toolong", _words(bench, "toolong", "tl", "trainer.log"), "epoch 10/10"),
+        ("posting", _words(bench, "posting", "posting"), "Collection"),
+        ("harlequin", _words(bench, "harlequin", "harlequin"), "Query Editor"),
+    )
+    for name, words, text in apps:
+        if words is None:
+            yield missing(f"{name}: first frame", "not installed")
+            continue
+        works = {
+            "theirs": partial(until, bench, words, cwd, text),
+            "minimal": partial(until, bench, bench.app("minimal"), cwd, "Configs"),
+        }
+        found = in_turn(min(bench.rounds, 3), works)
+        times, least = ([one.frame for one in found[key]] for key in works)
+        memory = f"{median([one.rss for one in found['theirs']]) / 1e6:.0f} MB"
+        yield beside(f"{name}: first frame", times, MINIMAL, least, unit="ms", scale=1e3, note=memory)
+
+
+def _words(bench: Bench, name: str, program: str, *more: str) -> list[str] | None:
+    path = bench.peer(name, program)
+    return [path, *more] if path else None
+
+
+def listing(bench: Bench) -> Iterator[Figure]:
+    """`ls --json` of 1,000 runs beside an interpreter that does nothing."""
+    home = inputs.workspace(bench.build, 1_000)
+    works = {
+        "ours": lambda: bench.run([*bench.cockpit, "ls", "--json"], home),
+        "pass": lambda: bench.run([bench.python, "-c", "pass"], home),
+    }
+    found = in_turn(bench.rounds, works)
+    ours, theirs = found["ours"], found["pass"]
+    yield beside(
+        "exptui ls --json, 1,000 runs", [one["wall"] for one in ours], "python -c pass", [one["wall"] for one in theirs],
+        unit="ms", scale=1e3, most=8,
+    )  # fmt: skip
+
+
+PARTS: tuple[Callable[[Bench], Iterator[Figure]], ...] = (first_frame, peers, listing)
+TITLE = "1 · Start"
