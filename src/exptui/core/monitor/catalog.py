@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 import math
-import shutil
 from collections.abc import Callable, Hashable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from exptui.core.archive.restore import Archived
-from exptui.core.audit import session
+from exptui.core.archive.listing import Archived
 from exptui.core.compare.deltas import direction
 from exptui.core.configs import config
 from exptui.core.errors import ExptuiError
+from exptui.core.files import free_bytes
 from exptui.core.monitor import metrics
 from exptui.core.monitor.metrics import Metrics
 from exptui.core.runs.run import Phase, RunView
 
 if TYPE_CHECKING:
+    from exptui.core.audit.session import State
     from exptui.core.workspace import Workspace
 
 TOTALS = (
@@ -87,7 +87,7 @@ class Snapshot:
     configs: tuple[ConfigRow, ...] = ()
     runs: tuple[RunRow, ...] = ()
     archives: tuple[ArchiveRow, ...] = ()
-    verifying: dict[str, session.State] = field(default_factory=dict)  # by the name of its directory
+    verifying: dict[str, State] = field(default_factory=dict)  # by the name of its directory
     baseline: str = ""
     slots: int = 1
     free: int = 0
@@ -97,7 +97,7 @@ class Snapshot:
         """The run of that id, if it is still there."""
         return next((row for row in self.runs if row.run_id == run_id), None)
 
-    def verification(self, run_id: str) -> session.State | None:
+    def verification(self, run_id: str) -> State | None:
         """How far the verification of that run is, if one is at work."""
         return self.verifying.get(self.verification_name(run_id))
 
@@ -132,13 +132,13 @@ class Catalog:
             verifying=_try(space.verification_states, {}, problems),
             baseline=notes.baseline if notes else "",
             slots=settings.queue.slots if settings else 1,
-            free=shutil.disk_usage(space.root).free // FREE_STEP * FREE_STEP,
+            free=free_bytes(space.root) // FREE_STEP * FREE_STEP,
             problems=tuple(problems),
         )
 
     def _views(self) -> list[RunView]:
         """All runs, oldest first. One that has ended is looked at again only when its run.json was replaced."""
-        from exptui.core.workspace import in_order
+        from exptui.core.contents import in_order
 
         return in_order(self._view(path) for path in self.workspace.run_directories())
 

@@ -9,8 +9,6 @@ from typing import Any
 
 import msgspec
 
-from exptui import chronicle
-
 SAMPLES = 400
 STEPS = ("step", "epoch", "cycle", "iteration", "global_step")
 
@@ -53,6 +51,8 @@ def read(directory: Path) -> Metrics:
 
 def _of_chronicle(directory: Path, problems: list[str]) -> dict[str, dict[int, float]]:
     """The series of a trainer that writes a chronicle and no metrics.jsonl: phase and metric, by cycle."""
+    from exptui import chronicle
+
     try:
         found = chronicle.read_for(directory)
     except OSError as error:

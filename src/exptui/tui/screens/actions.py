@@ -7,8 +7,8 @@ import shlex
 import subprocess
 from collections.abc import Callable
 
+from exptui.core.audit import RESTORATION
 from exptui.core.audit.request import Cost, Options
-from exptui.core.audit.session import RESTORATION
 from exptui.core.configs import derive
 from exptui.core.files import Cancel, Progress
 from exptui.core.monitor.catalog import ArchiveRow, RunRow
