@@ -6,9 +6,9 @@ import threading
 import time
 import traceback
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any, TypeVar
 
+from msgspec.structs import replace
 from textual.message import Message
 
 from exptui.core.errors import Cancelled, ExptuiError

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Hashable, Iterable
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
+
+import msgspec
 
 from exptui.core.archive.listing import Archived
 from exptui.core.compare.deltas import direction
@@ -38,8 +39,7 @@ T = TypeVar("T")
 R = TypeVar("R", "RunRow", "ArchiveRow")
 
 
-@dataclass(frozen=True)
-class ConfigRow:
+class ConfigRow(msgspec.Struct, frozen=True):
     """One file of configs/. `problem` says why it cannot be used."""
 
     stem: str
@@ -49,8 +49,7 @@ class ConfigRow:
     runs: int
 
 
-@dataclass(frozen=True)
-class RunRow:
+class RunRow(msgspec.Struct, frozen=True):
     """One run as it is listed: its view, its config's keys, its last numbers, and how far it is."""
 
     view: RunView
@@ -66,8 +65,7 @@ class RunRow:
         return self.view.run_id
 
 
-@dataclass(frozen=True)
-class ArchiveRow:
+class ArchiveRow(msgspec.Struct, frozen=True):
     """One archive as it is listed, from its card."""
 
     archived: Archived
@@ -80,14 +78,13 @@ class ArchiveRow:
         return self.archived.run_id
 
 
-@dataclass(frozen=True)
-class Snapshot:
+class Snapshot(msgspec.Struct, frozen=True):
     """The whole workspace at one moment."""
 
     configs: tuple[ConfigRow, ...] = ()
     runs: tuple[RunRow, ...] = ()
     archives: tuple[ArchiveRow, ...] = ()
-    verifying: dict[str, State] = field(default_factory=dict)  # by the name of its directory
+    verifying: dict[str, State] = {}  # by the name of its directory
     baseline: str = ""
     slots: int = 1
     free: int = 0
