@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 from collections.abc import Callable, Sequence
 from importlib import import_module
@@ -10,6 +11,8 @@ from exptui import __version__
 from exptui.cli.exits import CORRUPT, FAILED, INTERNAL, OK, PIPE, UNKNOWN, USAGE, nobody_reads
 from exptui.core.errors import CorruptError, ExptuiError, UsageError
 from exptui.core.monitor.text import clean
+
+MANY = 100_000  # objects: imports and lists of runs make many, and hardly one is garbage
 
 # Each command is a function of its name; only the module here that has it is imported.
 MODULES = {
@@ -22,6 +25,7 @@ MODULES = {
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code (contract §7). Never raises for an expected failure."""
+    gc.set_threshold(MANY)
     try:
         return _flushed(_command(sys.argv[1:] if argv is None else argv))
     except ExptuiError as error:

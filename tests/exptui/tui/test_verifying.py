@@ -56,6 +56,7 @@ async def test_the_report_leads_with_the_divergence_then_the_suspects(tmp_path: 
     app = Exptui(space)
     async with app.run_test(size=(120, 40), notifications=True) as pilot:
         screen = await opened(pilot, app)
+        screen.query_one(DetailPane).tab = "audit"
         await until(pilot, lambda: "DIVERGED" in audit(screen))
         shown = audit(screen)
         marks = (
