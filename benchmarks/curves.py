@@ -95,7 +95,11 @@ def frame(bench: Bench) -> Iterator[Figure]:
             subprocess.run(words, check=True, capture_output=True, text=True, env=bench.environment).stdout
             for _ in rounds
         ]
-        yield alone(f"{name}: the same, 3 curves of 2,000 points, with Textual's part", [float(text) for text in said], unit="ms")
+        yield alone(
+            f"{name}: the same, 3 curves of 2,000 points, with Textual's part",
+            [float(text) for text in said],
+            unit="ms",
+        )
 
 
 def paged(terminal: Terminal) -> tuple[float, float]:

@@ -16,6 +16,7 @@ from exptui.chronicle.reader import trailer
 from exptui.chronicle.records import COUNT_OFFSET, OPEN_NAME, SEALED_NAME
 from exptui.core import files
 from exptui.core.archive import ledger, recovery, restore, seal, tarball
+from exptui.core.archive.listing import TARBALL
 from exptui.core.archive.reader import Reader
 from exptui.core.files import Lock
 from exptui.core.runs import cleanup, launch, run
@@ -47,7 +48,7 @@ def _delete_before_commit() -> None:
     publish: Any = seal._publish
 
     def commit(partial: Path, final: Path) -> None:
-        shutil.rmtree(final.parents[1] / "results" / final.name.removesuffix(seal.TARBALL))
+        shutil.rmtree(final.parents[1] / "results" / final.name.removesuffix(TARBALL))
         publish(partial, final)
 
     _put(seal, _publish=commit, _remove_source=lambda *_: None)
@@ -110,7 +111,7 @@ def _ledger_before_rename() -> None:
     def commit(partial: Path, final: Path) -> None:
         with Reader(partial) as archive:
             archive.verify()
-        run_id = final.name.removesuffix(seal.TARBALL)
+        run_id = final.name.removesuffix(TARBALL)
         append(final.parent, ledger.event("archived", run_id, archive.identity))
         publish(partial, final)
 

@@ -6,7 +6,7 @@ import tempfile
 from pathlib import Path
 
 from exptui.core.archive import check, ledger, restore
-from exptui.core.archive.seal import SIDECARS, TARBALL
+from exptui.core.archive.listing import SIDECARS, TARBALL
 from exptui.core.errors import ExptuiError
 from exptui.core.runs import queue
 from exptui.core.runs.run import RunState

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 from exptui import __version__
-from exptui.core.archive.check import Subset
 from exptui.core.monitor.text import clean
+
+if TYPE_CHECKING:
+    from exptui.core.archive.check import Subset
 
 Add = Callable[[str, str], argparse.ArgumentParser]
 
@@ -123,6 +125,8 @@ def _archives(add: Add) -> None:
 
 
 def _subset(text: str) -> Subset:
+    from exptui.core.archive.check import Subset
+
     n, _, of = text.partition("/")
     if not (n.isdecimal() and of.isdecimal() and 1 <= int(n) <= int(of)):
         raise argparse.ArgumentTypeError(f"not N/T, as 2/7: {text!r}")

@@ -23,7 +23,7 @@ MARKS = {"same": "✔", "differs": "✗", "failed": "✗", "not possible": "–"
 LABELS = {"same": "same", "differs": "DIFFERS", "failed": "FAILED", "not possible": "not possible here"}
 
 
-def doctor(arguments: argparse.Namespace) -> int:
+def conformance(arguments: argparse.Namespace) -> int:
     """Run the checks and print a table; the exit code says what was found."""
     workspace = Workspace.find(arguments.workspace)
     recover(workspace)

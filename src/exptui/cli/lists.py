@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import math
 import sys
 from collections.abc import Sequence
@@ -11,7 +10,8 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from exptui.core.compare import report
+from exptui.cli.exits import OK
+from exptui.core.compare.deltas import number_text
 from exptui.core.monitor.catalog import ArchiveRow, Catalog, RunRow, Snapshot, facts, ordered
 from exptui.core.monitor.filter import matches
 from exptui.core.monitor.text import clean
@@ -43,17 +43,19 @@ def facts_of(view: RunView) -> dict[str, object]:
         "state": view.state.value,
         "problem": view.problem,
         "leftovers": view.leftovers,
-        "record": msgspec.to_builtins(view.record),
+        "record": view.record,
     }
 
 
-def ls(workspace: Workspace, arguments: argparse.Namespace) -> None:
+def ls(arguments: argparse.Namespace) -> int:
     """Print the configs, runs or archives."""
+    workspace = Workspace.find(arguments.workspace)
     workspace.run_directories()  # where they cannot be read, that is the answer
     seen = Catalog(workspace).snapshot()
     for problem in seen.problems:
         print(f"exptui: {clean(problem)}", file=sys.stderr)
     {"configs": _ls_configs, "archive": _ls_archive, "runs": _ls_runs}[arguments.what](seen, arguments)
+    return OK
 
 
 def _chosen(rows: Sequence[R], arguments: argparse.Namespace) -> list[R]:
@@ -101,16 +103,16 @@ def _numbers(final: dict[str, float]) -> str:
     """The metrics a trainer reported at the end, else the last ones of its series; six of them."""
     plain = {name: value for name, value in final.items() if not name.startswith(("train", "validate"))}
     return "  ".join(
-        f"{clean(name)} {report.number_text(value)}" for name, value in list((plain or final).items())[:6]
+        f"{clean(name)} {number_text(value)}" for name, value in list((plain or final).items())[:6]
     )
 
 
-def show(workspace: Workspace, arguments: argparse.Namespace) -> None:
+def show(arguments: argparse.Namespace) -> int:
     """Print everything known of one run."""
-    view = workspace.show(arguments.run)
+    view = Workspace.find(arguments.workspace).show(arguments.run)
     if arguments.json:
         print_json(facts_of(view))
-        return
+        return OK
     print(f"{clean(view.run_id)}  {outcome(view)}")
     if record := view.record:
         for name in (
@@ -131,11 +133,38 @@ def show(workspace: Workspace, arguments: argparse.Namespace) -> None:
         print("  not started by exptui: how it ran is unknown")
     for path in sorted(p for p in view.path.rglob("*") if p.is_file()):
         print(f"  {path.stat().st_size:>14,} {clean(str(path.relative_to(view.path)))}")
+    return OK
+
+
+def diff(arguments: argparse.Namespace) -> int:
+    """Print what differs between a run and others."""
+    from exptui.core.compare.report import markdown
+
+    workspace = Workspace.find(arguments.workspace)
+    found = [workspace.compare(arguments.baseline, name) for name in arguments.candidates]
+    if arguments.json:
+        made = [msgspec.to_builtins(one, enc_hook=repr) for one in found]
+        print_json(made if len(made) > 1 else made[0])
+    else:
+        print("\n".join(markdown(one) for one in found), end="")
+    if arguments.markdown:
+        for one in found:
+            print(f"wrote {clean(str(workspace.write_comparison(one)))}", file=sys.stderr)
+    return OK
 
 
 def print_json(value: object) -> None:
     """Indented JSON in ASCII: whatever a name holds, it is an escape here. NaN and the infinities are null."""
-    print(json.dumps(_plain(msgspec.to_builtins(value)), indent=2, ensure_ascii=True, allow_nan=False))
+    try:
+        text = msgspec.json.format(msgspec.json.encode(value), indent=2).decode("ascii")
+    except (
+        UnicodeError,
+        OverflowError,
+    ):  # not ASCII, not even UTF-8, or a number beyond 64 bits: the slow way
+        import json
+
+        text = json.dumps(_plain(msgspec.to_builtins(value)), indent=2, ensure_ascii=True, allow_nan=False)
+    print(text)
 
 
 def _plain(value: Any) -> Any:

@@ -9,12 +9,9 @@ from __future__ import annotations
 import contextlib
 import errno
 import fcntl
-import hashlib
 import os
 import re
-import shutil
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Self, TypeVar
 
@@ -128,6 +125,8 @@ def locked_directory(path: Path) -> Iterator[int]:
         finally:
             os.close(fd)
     finally:
+        import shutil
+
         with contextlib.suppress(FileNotFoundError):
             shutil.rmtree(path)
 
@@ -163,11 +162,15 @@ def append_durable(path: Path, data: bytes) -> None:
 
 def sha256_bytes(data: bytes) -> str:
     """Lower-case hexadecimal SHA-256."""
+    import hashlib
+
     return hashlib.sha256(data).hexdigest()
 
 
 def sha256_file(path: Path, on_bytes: Callable[[int], None] | None = None) -> tuple[str, int]:
     """SHA-256 in hexadecimal and the size in bytes of a regular file; `on_bytes` gets each block's length."""
+    import hashlib
+
     digest, size = hashlib.sha256(), 0
     with path.open("rb", buffering=0) as file:
         while block := file.read(BLOCK):
@@ -210,7 +213,8 @@ def one_name(name: str) -> bool:
 
 def free_bytes(path: Path) -> int:
     """Bytes an ordinary user can still write on the file system of `path`."""
-    return shutil.disk_usage(path).free
+    found = os.statvfs(path)
+    return found.f_bavail * found.f_frsize
 
 
 class Cancel:
@@ -229,8 +233,7 @@ class Cancel:
             raise Cancelled("cancelled", "Nothing was changed.")
 
 
-@dataclass(frozen=True, slots=True)
-class LockId:
+class LockId(msgspec.Struct, frozen=True):
     """Which file a lock is: survives a rename or a re-creation of the path, as a different lock."""
 
     path: str

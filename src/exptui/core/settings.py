@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import fnmatch
-import importlib.util
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -116,5 +115,7 @@ def _refuse_secrets(path: Path, policy: EnvironmentPolicy) -> None:
 
 def _bundled_code() -> tuple[str, ...]:
     """Where the bundled trainer's source lies, found without importing it."""
-    spec = importlib.util.find_spec("tiny_agent_trainer")
+    from importlib.util import find_spec
+
+    spec = find_spec("tiny_agent_trainer")
     return tuple(spec.submodule_search_locations or ()) if spec else ()

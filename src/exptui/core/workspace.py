@@ -7,44 +7,31 @@ import os
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from exptui.core import doctor, notes, template
-from exptui.core.archive import recovery, signature
-from exptui.core.archive.check import CheckResult, check, check_all
-from exptui.core.archive.prepare import prepare
-from exptui.core.archive.restore import Archived, list_archives, restore
-from exptui.core.archive.seal import Sealed, seal
-from exptui.core.audit import session
-from exptui.core.audit.conformance import Conformance, last_seconds
-from exptui.core.audit.report import AuditReport
-from exptui.core.audit.request import Cost, Options, Request, cost, request_for
-from exptui.core.compare.report import Comparison, compare, markdown
-from exptui.core.configs import config as configs
-from exptui.core.configs import derive
-from exptui.core.configs.config import Config
-from exptui.core.errors import ArchiveError, ConfigError, CorruptError, RunError, UsageError
-from exptui.core.files import Cancel, Progress, one_name, storage_errors, write_atomic
-from exptui.core.notes import Notes
-from exptui.core.runs import cleanup, launch, resume, run, stop, trash
-from exptui.core.runs.alone import alone
-from exptui.core.runs.preview import Preview, preview
+from exptui.core import notes
+from exptui.core.contents import Contents
+from exptui.core.errors import ArchiveError, RunError, UsageError
+from exptui.core.files import Cancel, Progress, storage_errors, write_atomic
 from exptui.core.runs.run import RunState, RunView
-from exptui.core.settings import Settings
-from exptui.core.settings import load as load_settings
+
+# A verb imports what it needs when it is called: none waits for what another one needs.
+if TYPE_CHECKING:
+    from exptui.core.archive.check import CheckResult
+    from exptui.core.archive.seal import Sealed
+    from exptui.core.audit.conformance import Conformance
+    from exptui.core.audit.report import AuditReport
+    from exptui.core.audit.request import Cost, Options, Request
+    from exptui.core.audit.session import State
+    from exptui.core.compare.report import Comparison
+    from exptui.core.doctor import Finding
+    from exptui.core.runs.preview import Preview
 
 
-class Workspace:
-    """One `experiments/` folder."""
-
-    def __init__(self, root: Path) -> None:
-        self.root = root.resolve()
-        self.configs, self.results = self.root / "configs", self.root / "results"
-        self.archives = self.root / "archive"
-        self.places = launch.Places(self.root.parent, self.results)
-        self._settings: tuple[object, Settings] | None = None
+class Workspace(Contents):
+    """One `experiments/` folder, and every verb there is for it."""
 
     @classmethod
     def find(cls, given: str | None = None, start: Path | None = None) -> Workspace:
@@ -74,40 +61,9 @@ class Workspace:
         Raises:
             UsageError: there is one already.
         """
+        from exptui.core import template
+
         return cls(template.write(parent))
-
-    @property
-    def settings(self) -> Settings:
-        """exptui.toml, read again when it changed."""
-        path = self.root / "exptui.toml"
-        with storage_errors("read the settings"):
-            stat = path.stat() if path.exists() else None
-        stamp = (stat.st_mtime_ns, stat.st_size, stat.st_ino) if stat else None
-        if self._settings is None or self._settings[0] != stamp:
-            self._settings = (stamp, load_settings(path))
-        return self._settings[1]
-
-    def config(self, name: str) -> Config:
-        """A config by its stem or file name, or by its path inside `configs/`.
-
-        Raises:
-            ConfigError: missing, outside `configs/`, or not TOML.
-        """
-        if "/" in name:
-            path = Path(name).resolve()
-            if path.parent != self.configs.resolve():
-                raise ConfigError(
-                    f"{name} lies outside {self.configs}",
-                    "A config is a file directly in configs/: move it there.",
-                )
-        else:
-            path = self.configs / f"{name.removesuffix('.toml')}.toml"
-        return configs.load(path)
-
-    @property
-    def notes(self) -> Notes:
-        """The pinned baseline and the notes, as they are now."""
-        return notes.load(self.root)
 
     def pin(self, run_id: str) -> None:
         """Make a run the baseline; the one that is it already is unpinned."""
@@ -115,27 +71,31 @@ class Workspace:
         pinned = "" if now.baseline == run_id else run_id
         notes.save(self.root, msgspec.structs.replace(now, baseline=pinned))
 
-    def list_configs(self) -> list[Path]:
-        """The files of `configs/`, by name."""
-        return sorted(self.configs.glob("*.toml"))
-
     def run(self, name: str, edits: Mapping[str, Any] | None = None) -> Path:
         """Queue a run of a config, or of a clone with edits, which is written first; returns its directory."""
+        from exptui.core.runs.launch import launch
+
         stem = self.derive(name, edits) if edits else name
-        return launch.launch(self.config(stem), self.settings, self.places)
+        return launch(self.config(stem), self.settings, self.places)
 
     def derive(self, name: str, edits: Mapping[str, Any], stem: str = "") -> str:
         """Clone a config with some keys changed; returns the new one's stem."""
+        from exptui.core.configs import derive
+
         return derive.clone(self.config(name), edits, stem).stem
 
     def preview(self, name: str, edits: dict[str, Any] | None = None) -> Preview:
         """What a run of this config, or of a clone with edits, would be, compared with the last one of it."""
+        from exptui.core.runs.preview import preview
+
         chosen = self.config(name)
         last = next((v for v in reversed(self.list_runs()) if v.stem == chosen.stem), None)
         return preview(chosen, edits or {}, self.settings, self.places, last)
 
     def resume(self, name: str) -> tuple[RunView, str]:
         """Queue the next attempt of a run that did not finish; returns it and the checkpoint it goes on from."""
+        from exptui.core.runs import resume
+
         with self._alone(name) as view:
             checkpoint = resume.resume(view, self.places)
             return self.view(view.path), checkpoint
@@ -146,6 +106,8 @@ class Workspace:
         Raises:
             RunError: it is still at work.
         """
+        from exptui.core.runs import trash
+
         with self._alone(name) as view:
             if view.state.live or view.leftovers:
                 raise RunError(f"{view.run_id} is still at work", "Stop it first: exptui stop RUN")
@@ -154,57 +116,28 @@ class Workspace:
     @contextlib.contextmanager
     def _alone(self, name: str) -> Iterator[RunView]:
         """A run, with all other commands kept away from it."""
+        from exptui.core.runs.alone import alone
+
         path = self.show(name).path
         with alone(self.archives, path.name):
             yield self.show(path.name)
 
     def undo_remove(self, name: str = "") -> Path:
         """Take a run back out of the trash; without a name the one removed last."""
+        from exptui.core.runs import trash
+
         return trash.take_back(self.results, name)
-
-    def run_directories(self) -> list[Path]:
-        """Every directory in `results/` that may be a run."""
-        if not os.path.lexists(self.results):
-            return []
-        with storage_errors("read the runs"):
-            names = sorted(os.listdir(self.results))  # noqa: PTH208  names, for the filter before any stat
-        shown = (name for name in names if name[0] != "." and name != "comparisons")
-        return [self.results / name for name in shown if os.path.isdir(self.results / name)]  # noqa: PTH112  no ELOOP
-
-    def list_runs(self) -> list[RunView]:
-        """Every run in `results/`, oldest first."""
-        return in_order(self.view(path) for path in self.run_directories())
-
-    def show(self, name: str) -> RunView:
-        """One run by its id, or the newest one of a config's stem.
-
-        Raises:
-            UsageError: no such run.
-        """
-        if one_name(name) and os.path.isdir(self.results / name):  # noqa: PTH112  False where it cannot be read
-            return self.view(self.results / name)
-        matching = [v for v in self.list_runs() if v.stem == name.removesuffix(".toml")]
-        if not matching:
-            raise UsageError(f"no run {name!r} in {self.results}", "List what there is with: exptui ls")
-        return matching[-1]
-
-    def view(self, path: Path) -> RunView:
-        """A run by its directory, as it is now."""
-        try:
-            record, state = run.observe(path)
-        except CorruptError as error:
-            return RunView(path.name, path, RunState.EXTERNAL, None, error.message)
-        except OSError as error:
-            return RunView(path.name, path, RunState.EXTERNAL, None, f"run.json: {error.strerror}")
-        leftovers = record is not None and record.phase is run.Phase.EXITED and run.is_working(path, record)
-        return RunView(path.name, path, state, record, "", leftovers)
 
     def compare(self, baseline: str, candidate: str) -> Comparison:
         """What differs between two runs, given as `show` takes them."""
+        from exptui.core.compare.report import compare
+
         return compare(self.show(baseline), self.show(candidate))
 
     def write_comparison(self, comparison: Comparison) -> Path:
         """Write `results/comparisons/<baseline>_vs_<candidate>.md`, replacing an older one of the same two."""
+        from exptui.core.compare.report import markdown
+
         directory = self.results / "comparisons"
         with storage_errors("write the comparison"):
             directory.mkdir(exist_ok=True)
@@ -215,6 +148,10 @@ class Workspace:
 
     def recover(self) -> list[str]:
         """Finish or undo what a crash left in `archive/` and `results/`; a line for each thing done."""
+        from exptui.core.archive import recovery
+        from exptui.core.audit import session
+        from exptui.core.runs import cleanup
+
         with storage_errors("recover what a crash left"):
             return [
                 *cleanup.recover(self.root, self.results),
@@ -237,6 +174,10 @@ class Workspace:
         Raises:
             ArchiveError: live, with left-over processes, or not FINISHED without `incomplete`; nothing was changed.
         """
+        from exptui.core.archive import signature
+        from exptui.core.archive.prepare import prepare
+        from exptui.core.archive.seal import seal
+
         signer, view = signature.signer(wanted=sign), self.show(name)
         whole = view.state in (RunState.FINISHED, RunState.EXTERNAL) and not view.problem
         if view.state.live or view.leftovers:
@@ -266,37 +207,22 @@ class Workspace:
             ready=ready,
         )
 
-    def list_archives(self) -> list[Archived]:
-        """What is in `archive/`, from its sidecars and ledger."""
-        return list_archives(self.archives) if self.archives.is_dir() else []
-
-    def archived(self, name: str) -> Path:
-        """The file of an archived run, by its id or for the newest one of a config's stem.
-
-        Raises:
-            UsageError: there is none of that name.
-        """
-        stem = name.removesuffix(".tar.gz")
-        path = self.archives / f"{stem}.tar.gz"
-        if one_name(name) and os.path.isfile(path):  # noqa: PTH113  False where it cannot be read
-            return path
-        known = (one for one in self.list_archives() if run.stem_of(one.run_id) == stem)
-        if newest := max(known, key=lambda one: one.run_id, default=None):
-            return newest.path
-        raise UsageError(
-            f"no archive {name!r} in {self.archives}", "List what there is with: exptui ls archive"
-        )
-
     def check(self, name: str, **options: Any) -> CheckResult:
         """Whether an archive's bytes are those that were sealed; the options are those of `archive.check.check`."""
+        from exptui.core.archive.check import check
+
         return check(self.archived(name), **options)
 
     def check_all(self, names: Iterable[str] = (), **options: Any) -> Iterator[CheckResult]:
         """These archives, or all, and then the ledger; the options are those of `archive.check.check_all`."""
+        from exptui.core.archive.check import check_all
+
         return check_all(self.archives, [self.archived(name) for name in names], **options)
 
     def restore(self, name: str, *, progress: Progress | None = None, cancel: Cancel | None = None) -> Path:
         """Unpack an archive into `results/`, whole or not at all; refused where that run exists."""
+        from exptui.core.archive.restore import restore
+
         path = self.archived(name)
         with storage_errors("make the results directory"):
             self.results.mkdir(exist_ok=True)
@@ -306,10 +232,14 @@ class Workspace:
 
     def verify(self, request: Request) -> Path:
         """Start a verification; returns the directory `follow` takes."""
+        from exptui.core.audit import session
+
         return session.start(request, self.archives, self.places, self.root)
 
     def cost(self, request: Request) -> Cost:
         """What a verification will take."""
+        from exptui.core.audit.request import cost
+
         return cost(request, self.archives)
 
     def request(self, name: str, options: Options | None = None, *, trust: bool = False) -> Request:
@@ -321,38 +251,34 @@ class Workspace:
             UsageError: there is no such thing, or a file from elsewhere without `trust`.
             RunError: the run is still at work.
         """
+        from exptui.core.audit.request import Options, request_for
+
         return request_for(name, self.archives, self, options or Options(), trust=trust)
 
-    def follow(self, directory: Path) -> Iterator[session.State | AuditReport]:
+    def follow(self, directory: Path) -> Iterator[State | AuditReport]:
         """How far a verification is; the last item is its report."""
+        from exptui.core.audit import session
+
         return session.follow(directory)
 
     def cancel(self, directory: Path) -> None:
         """End a verification; its verdict is UNKNOWN."""
+        from exptui.core.audit import session
+
         session.cancel(directory)
 
-    def verification_states(self) -> dict[str, session.State]:
-        """How far each verification at work is, by the name of its directory."""
-        return {path.name: state for path in self.verifying() if (state := session.state(path)) is not None}
-
-    def verifying(self) -> list[Path]:
-        """The directories of the verifications at work."""
-        folder = self.archives / session.RESTORATION
-        return [p for p in sorted(folder.iterdir()) if session.is_alive(p)] if folder.is_dir() else []
-
-    def audits(self, run_id: str) -> list[AuditReport]:
-        """The finished verifications of a run, the newest first."""
-        found = (session.report(path) for path in session.audits(self.archives, run_id))
-        return [report for report in found if report is not None]
-
-    def examine(self) -> Iterator[doctor.Finding]:
+    def examine(self) -> Iterator[Finding]:
         """Whether everything is here that a run needs."""
+        from exptui.core import doctor
+
         return doctor.examine(self.root, lambda: self.settings)
 
     def conformance(
         self, name: str, *, workers: int = 1, timeout: float | None = None
     ) -> tuple[Conformance, float | None]:
         """A check of a config's trainer, not yet begun, and the seconds the last finished run of it took."""
+        from exptui.core.audit.conformance import Conformance, last_seconds
+
         config = self.config(name)
         check = Conformance(config, self.settings, self.places, workers=workers, timeout=timeout)
         return check, last_seconds(self.list_runs(), config.stem)
@@ -372,14 +298,8 @@ class Workspace:
         Raises:
             RunError: it is not running, runs elsewhere, or belongs to somebody else.
         """
+        from exptui.core.runs import stop
+
         view = self.show(name)
         stop.stop(view, self.archives)
         return self.view(view.path)
-
-
-def in_order(views: Iterable[RunView]) -> list[RunView]:
-    """Oldest first, without the directories that another run is taking over."""
-    found = list(views)
-    adopted = {v.record.adopted for v in found if v.record}
-    shown = (v for v in found if v.run_id not in adopted)
-    return sorted(shown, key=lambda v: (v.record.queued_at if v.record else "", v.run_id))

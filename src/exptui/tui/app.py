@@ -7,7 +7,6 @@ import os
 import select
 import signal
 import sys
-from collections.abc import Sequence
 from typing import ClassVar
 
 from textual.app import App
@@ -46,20 +45,23 @@ class Exptui(App[None]):
     BINDINGS: ClassVar[list[BindingType]] = []
     CSS_PATH = "app.tcss"
 
-    def __init__(self, workspace: Workspace, messages: Sequence[str] = ()) -> None:
+    def __init__(self, workspace: Workspace) -> None:
         super().__init__()
-        self.workspace, self.messages = workspace, messages
+        self.workspace = workspace
         self._terminal: select.poll | None = None
+        # Before the style sheets are parsed: once, and with these colours.
+        self.register_theme(THEME)
+        self.set_reactive(Exptui.theme, THEME.name)
+        self.stylesheet.set_variables(self.get_css_variables())
+
+    def get_default_screen(self) -> MainScreen:
+        """The one below all others; there is no empty one to begin with."""
+        return MainScreen(self.workspace)
 
     def on_mount(self) -> None:
-        """Theme, screen, signals."""
-        self.register_theme(THEME)
-        self.theme = THEME.name
+        """Keys, signals."""
         self._remap()
-        self.push_screen(MainScreen(self.workspace))
         self._watch_terminal()
-        for message in self.messages:
-            self.notify(clean(message, 300), title="recovered", severity="warning", markup=False)
 
     def _remap(self) -> None:
         """The user's own keys, from [keys] of the settings."""
@@ -96,9 +98,9 @@ class Exptui(App[None]):
         os._exit(128 + signal.SIGHUP)
 
 
-def run(workspace: Workspace, messages: Sequence[str] = ()) -> int:
-    """Open the cockpit on this terminal; returns when the user leaves. `messages` are said first."""
-    app = Exptui(workspace, messages)
+def run(workspace: Workspace) -> int:
+    """Open the cockpit on this terminal; returns when the user leaves."""
+    app = Exptui(workspace)
     # The loop's handlers come only with it; until then a hang-up ends the process as usual.
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
     app.run()

@@ -6,9 +6,9 @@ import threading
 import time
 import traceback
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any, TypeVar
 
+from msgspec.structs import replace
 from textual.message import Message
 
 from exptui.core.errors import Cancelled, ExptuiError
@@ -36,11 +36,23 @@ class Bridge:
         self._asked: dict[str, tuple[Callable[[], Any], Callable[[Any], None]]] = {}
         self._operations: dict[str, Cancel] = {}
         self._look = threading.Event()
+        self.recovered = threading.Event()
 
     def start(self) -> None:
         """Begin to watch and to answer."""
         for work in (self._watch, self._read):
             self._thread(work)
+
+    def recover(self, say: Callable[[list[str]], None]) -> None:
+        """Finish or undo what a crash left; what was done is said. Whatever changes the workspace waits for it."""
+
+        def work() -> list[str]:
+            try:
+                return self.workspace.recover()
+            finally:
+                self.recovered.set()
+
+        self.ask("recover", work, say, apart=True)
 
     def read_only(self) -> None:
         """Only answer: for a screen that does not show what changes."""
@@ -166,6 +178,7 @@ class Bridge:
 
         progress(0, 0)
         text, good = f"{title}: an internal error", False
+        self.recovered.wait()
         try:
             text, good = work(progress, cancel)
         except Cancelled:

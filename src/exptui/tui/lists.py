@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-from exptui.core.audit.session import State
 from exptui.core.monitor.catalog import ArchiveRow, RunRow, Snapshot, facts
 from exptui.core.monitor.filter import matches
 from exptui.core.monitor.text import clean
 from exptui.tui import present
 from exptui.tui.present import Span
 from exptui.tui.widgets.rows import Row
+
+if TYPE_CHECKING:
+    from exptui.core.audit.session import State
 
 SORTS = ("newest", "best", "least", "name")
 

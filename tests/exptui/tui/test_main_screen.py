@@ -99,6 +99,7 @@ async def test_every_tab_of_every_subject_shows_something(tmp_path: Path) -> Non
                 await pilot.press("right_square_bracket")
                 await pilot.pause()
         assert pane.tab == "overview"
+        pane.tab = "files"
         assert "metrics.json" not in text(pane.query_one("#file-list", RowList))
         await pilot.press("2")
         await until(pilot, lambda: "metrics.json" in text(pane.query_one("#file-list", RowList)))

@@ -41,7 +41,7 @@ async def test_a_verification_shows_its_cycles_and_is_cancelled_without_a_trace(
         await pilot.press("y")
         await until(pilot, lambda: not list((space.archives / "restoration").iterdir()))
         await until(pilot, lambda: "not verified yet" in screen.query_one("#audit-text", RowList).empty)
-        assert space.verifying() == []
+        assert space.verification_states() == {}
         assert [row.archived.verdict for row in screen.snapshot.archives] == [None]
     assert gone(tmp_path)
 
@@ -56,6 +56,7 @@ async def test_the_report_leads_with_the_divergence_then_the_suspects(tmp_path: 
     app = Exptui(space)
     async with app.run_test(size=(120, 40), notifications=True) as pilot:
         screen = await opened(pilot, app)
+        screen.query_one(DetailPane).tab = "audit"
         await until(pilot, lambda: "DIVERGED" in audit(screen))
         shown = audit(screen)
         marks = (

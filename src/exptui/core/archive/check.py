@@ -12,10 +12,20 @@ from typing import Any
 from exptui.core.archive import ledger, signature
 from exptui.core.archive import manifest as mf
 from exptui.core.archive.ledger import GZ, Book
+from exptui.core.archive.listing import (
+    CARD,
+    DIGESTS,
+    MANIFEST,
+    SIDECARS,
+    SIGNATURE,
+    TARBALL,
+    beside,
+    run_id_of,
+)
 from exptui.core.archive.reader import Reader
-from exptui.core.archive.seal import CARD, DIGESTS, MANIFEST, SIDECARS, SIGNATURE, TARBALL, Meter, beside
+from exptui.core.archive.seal import Meter
 from exptui.core.archive.signature import Signer
-from exptui.core.errors import ArchiveError, CorruptError
+from exptui.core.errors import CorruptError
 from exptui.core.files import Cancel, Progress, sha256_bytes, sha256_file, storage_errors
 
 _LINE = re.compile(r"([0-9a-f]{64})  ([^/\n]+)")
@@ -44,17 +54,6 @@ class Subset:
 
     def __contains__(self, run_id: object) -> bool:
         return int(hashlib.sha256(str(run_id).encode()).hexdigest(), 16) % self.of == self.n - 1
-
-
-def run_id_of(archive_path: Path) -> str:
-    """The run id in an archive's file name.
-
-    Raises:
-        ArchiveError: it is not the name of one.
-    """
-    if not archive_path.name.endswith(TARBALL):
-        raise ArchiveError(f"{archive_path.name} is not an archive (.tar.gz)", "Name the .tar.gz itself.")
-    return archive_path.name.removesuffix(TARBALL)
 
 
 def check(

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import os
-import socket
-from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -29,8 +26,7 @@ GZ = "gz_sha256"
 """Of the event that enters an archive: the digest of its file, as it was when all of it was last read and proved."""
 
 
-@dataclass(frozen=True, slots=True)
-class Book:
+class Book(msgspec.Struct, frozen=True):
     """What the ledger says: the events that parse, what is wrong with it, and the digest of each whole line."""
 
     events: list[dict[str, Any]]
@@ -50,10 +46,12 @@ class Book:
 
 def event(kind: str, run_id: str, identity: str, **extra: object) -> dict[str, Any]:
     """An event of this moment, user and host: archived, verified, restored, removed or found."""
+    from datetime import UTC, datetime
+
     return {
         "at": datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z"),
         "user": user(),
-        "host": socket.gethostname(),
+        "host": os.uname().nodename,
         "event": kind,
         "run_id": run_id,
         "identity": identity,

@@ -8,18 +8,10 @@ import os
 from pathlib import Path
 
 from exptui.core.archive import ledger
+from exptui.core.archive.listing import ALL_SIDECARS, SIDECARS, TARBALL, beside
 from exptui.core.archive.reader import Reader
 from exptui.core.archive.restore import TEMPORARY
-from exptui.core.archive.seal import (
-    ALL_SIDECARS,
-    SIDECARS,
-    TARBALL,
-    TRASH,
-    beside,
-    partial_run_id,
-    remove_tree,
-    sidecar_facts,
-)
+from exptui.core.archive.seal import TRASH, partial_run_id, remove_tree, sidecar_facts
 from exptui.core.errors import ArchiveError, CorruptError
 from exptui.core.files import Lock, fsync_dir, rename, storage_errors
 from exptui.core.runs import queue

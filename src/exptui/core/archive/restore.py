@@ -1,4 +1,4 @@
-"""List and restore archives. Nothing an archive says is believed before it is verified."""
+"""Restore archives. Nothing an archive says is believed before it is verified."""
 
 from __future__ import annotations
 
@@ -9,13 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import msgspec
-
 from exptui.core.archive import ledger
 from exptui.core.archive import manifest as mf
-from exptui.core.archive.check import afterwards, preflight, run_id_of
+from exptui.core.archive.check import afterwards, preflight
+from exptui.core.archive.listing import run_id_of
 from exptui.core.archive.reader import Reader
-from exptui.core.archive.seal import CARD, TARBALL, Meter, beside
+from exptui.core.archive.seal import Meter
 from exptui.core.errors import ArchiveError, CorruptError, StorageError
 from exptui.core.files import (
     Cancel,
@@ -29,7 +28,6 @@ from exptui.core.files import (
 )
 
 TEMPORARY = ".restore-"
-MAX_CARD = 16 << 20
 _HEADROOM = 4 << 20
 
 
@@ -40,19 +38,6 @@ class Restored:
     manifest: mf.Manifest
     identity: str
     signer: str  # the identity that the user allows for the signature; '' where there is none
-
-
-@dataclass(frozen=True, slots=True)
-class Archived:
-    """An archive as it is listed: nothing is unpacked for this."""
-
-    run_id: str
-    path: Path
-    gz_size: int
-    identity: str | None
-    card: dict[str, Any] | None
-    verdict: str | None
-    verified_at: str | None
 
 
 def load_manifest(archive_path: Path) -> mf.Manifest:
@@ -180,45 +165,3 @@ def _write(root: int, entry: mf.FileEntry, blocks: Iterator[bytes]) -> None:
         os.fsync(fd)
     finally:
         os.close(fd)
-
-
-def list_archives(archive_dir: Path) -> list[Archived]:
-    """Every committed archive, by run id; damaged cards are None, never an error.
-
-    Raises:
-        StorageError: the directory cannot be read.
-    """
-    found: list[Archived] = []
-    with storage_errors("list the archive"):
-        events, _ = ledger.read(archive_dir)
-        known = ledger.identities(events)
-        for path in sorted(archive_dir.glob(f"*{TARBALL}")):
-            if path.name.startswith("."):
-                continue
-            run_id = path.name.removesuffix(TARBALL)
-            verdict, at = _verdict(events, run_id, known.get(run_id))
-            card = card_of(path)
-            found.append(Archived(run_id, path, path.stat().st_size, known.get(run_id), card, verdict, at))
-    return found
-
-
-def _verdict(
-    events: list[dict[str, Any]], run_id: str, identity: str | None
-) -> tuple[str | None, str | None]:
-    for event in reversed(events):
-        if event.get("event") == "verified" and event.get("run_id") == run_id:
-            if event.get("identity") != identity:
-                break
-            verdict, at = event.get("verdict"), event.get("at")
-            return str(verdict) if verdict is not None else None, str(at) if at is not None else None
-    return None, None
-
-
-def card_of(archive_path: Path) -> dict[str, Any] | None:
-    """The card of an archive; None where there is none, or none that can be read."""
-    path = beside(archive_path.parent, run_id_of(archive_path), CARD)
-    try:
-        with path.open("rb") as file:
-            return msgspec.json.decode(file.read(MAX_CARD), type=dict[str, Any])
-    except (FileNotFoundError, msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-        return None

@@ -14,6 +14,16 @@ from typing import Any
 from exptui.core.archive import ledger, signature, tarball
 from exptui.core.archive import manifest as mf
 from exptui.core.archive.codec import COMPRESSOR
+from exptui.core.archive.listing import (
+    ALL_SIDECARS,
+    CARD,
+    DIGESTS,
+    MANIFEST,
+    SIDECARS,
+    SIGNATURE,
+    TARBALL,
+    beside,
+)
 from exptui.core.archive.reader import Reader
 from exptui.core.errors import ArchiveError, CorruptError
 from exptui.core.files import (
@@ -31,10 +41,6 @@ from exptui.core.files import (
 from exptui.core.runs.alone import alone
 
 TRASH = ".trash-"
-TARBALL, MANIFEST, DIGESTS, CARD = ".tar.gz", ".manifest.json", ".sha256", ".card.json"
-SIDECARS = (MANIFEST, DIGESTS, CARD)
-SIGNATURE = ".sig"  # optional; written last, so never without the other three
-ALL_SIDECARS = (*SIDECARS, SIGNATURE)
 _HEADROOM = 4 << 20
 
 
@@ -68,11 +74,6 @@ class Sealed:
     already: bool
     skipped: tuple[str, ...]
     compressor: str
-
-
-def beside(archive_dir: Path, run_id: str, suffix: str) -> Path:
-    """The file of an archive with that suffix."""
-    return archive_dir / f"{run_id}{suffix}"
 
 
 def partial_path(archive_dir: Path, run_id: str) -> Path:

@@ -11,6 +11,7 @@ from typing import Any, Literal, Protocol
 import msgspec
 
 from exptui.core.archive import restore
+from exptui.core.archive.listing import card_of
 from exptui.core.archive.manifest import listing
 from exptui.core.errors import CorruptError, ExptuiError, RunError, UsageError
 from exptui.core.files import free_bytes, one_name
@@ -89,7 +90,7 @@ def _measure(request: Request) -> tuple[float | None, int]:
     if not request.archived:
         record = run.read(source)
         return record.seconds if record else None, sum(size for _, size in listing(source))
-    took = (restore.card_of(source) or {}).get("seconds")
+    took = (card_of(source) or {}).get("seconds")
     seconds = float(took) if isinstance(took, int | float) and took >= 0 else None
     return seconds, restore.load_manifest(source).total_bytes
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import msgspec
 
+from exptui.core.audit import RESTORATION
 from exptui.core.audit.report import AuditReport, Verdict, headline, lines
 from exptui.core.audit.request import Request
 from exptui.core.audit.verify import RERUN
@@ -21,7 +22,6 @@ from exptui.core.runs import launch, process, queue, run, stop
 from exptui.core.runs.process import Process
 
 REQUEST, STATE, AUDIT, LOG = "request.json", "state.json", "audit.json", "determinism_audit.log"
-RESTORATION = "restoration"
 POLL = 0.1
 
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 import re
-from dataclasses import dataclass
 from typing import Any
+
+import msgspec
 
 LOWER = re.compile(r"loss|error|perplexity|(^|[/._])(mse|mae|rmse|nll|wer|cer)($|[/._])", re.IGNORECASE)
 HIGHER = re.compile(
@@ -23,8 +24,7 @@ class Missing:
 MISSING = Missing()
 
 
-@dataclass(frozen=True)
-class Difference:
+class Difference(msgspec.Struct, frozen=True):
     """One key whose values differ between the two sides."""
 
     key: str
@@ -32,8 +32,7 @@ class Difference:
     candidate: Any
 
 
-@dataclass(frozen=True)
-class MetricDelta:
+class MetricDelta(msgspec.Struct, frozen=True):
     """One metric on both sides; `better` is None where the metric has no known direction or nothing changed."""
 
     name: str
@@ -58,6 +57,11 @@ def differences(baseline: dict[str, Any], candidate: dict[str, Any]) -> list[Dif
     keys = dict.fromkeys((*baseline, *candidate))
     pairs = ((key, baseline.get(key, MISSING), candidate.get(key, MISSING)) for key in keys)
     return [Difference(*pair) for pair in pairs if not same(pair[1], pair[2])]
+
+
+def number_text(value: float | None) -> str:
+    """Six significant digits, `–` for a missing value."""
+    return "–" if value is None else f"{value:.6g}"
 
 
 def direction(name: str) -> int:

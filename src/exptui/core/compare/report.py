@@ -10,7 +10,14 @@ from pathlib import Path
 import msgspec
 import tomli_w
 
-from exptui.core.compare.deltas import MISSING, Difference, MetricDelta, differences, metric_deltas
+from exptui.core.compare.deltas import (
+    MISSING,
+    Difference,
+    MetricDelta,
+    differences,
+    metric_deltas,
+    number_text,
+)
 from exptui.core.configs import config
 from exptui.core.monitor import metrics
 from exptui.core.monitor.text import clean
@@ -96,11 +103,6 @@ def value_text(value: object) -> str:
         return tomli_w.dumps({"v": value}).removeprefix("v = ").strip().replace("\n", " ")
     except TypeError:
         return str(value)
-
-
-def number_text(value: float | None) -> str:
-    """Six significant digits, `–` for a missing value."""
-    return "–" if value is None else f"{value:.6g}"
 
 
 def markdown(comparison: Comparison) -> str:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import tomli
 
 from exptui.core.errors import ConfigError
@@ -17,8 +17,7 @@ STEM = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 STEM_BYTES = 180
 
 
-@dataclass(frozen=True)
-class Config:
+class Config(msgspec.Struct, frozen=True, dict=True):
     """One named experiment: the bytes of its file, and what they say."""
 
     path: Path

@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 import math
-import shutil
 from collections.abc import Callable, Hashable, Iterable
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from exptui.core.archive.restore import Archived
-from exptui.core.audit import session
+import msgspec
+
+from exptui.core.archive.listing import Archived
 from exptui.core.compare.deltas import direction
 from exptui.core.configs import config
 from exptui.core.errors import ExptuiError
+from exptui.core.files import free_bytes
 from exptui.core.monitor import metrics
 from exptui.core.monitor.metrics import Metrics
 from exptui.core.runs.run import Phase, RunView
 
 if TYPE_CHECKING:
+    from exptui.core.audit.session import State
     from exptui.core.workspace import Workspace
 
 TOTALS = (
@@ -38,8 +39,7 @@ T = TypeVar("T")
 R = TypeVar("R", "RunRow", "ArchiveRow")
 
 
-@dataclass(frozen=True)
-class ConfigRow:
+class ConfigRow(msgspec.Struct, frozen=True):
     """One file of configs/. `problem` says why it cannot be used."""
 
     stem: str
@@ -49,8 +49,7 @@ class ConfigRow:
     runs: int
 
 
-@dataclass(frozen=True)
-class RunRow:
+class RunRow(msgspec.Struct, frozen=True):
     """One run as it is listed: its view, its config's keys, its last numbers, and how far it is."""
 
     view: RunView
@@ -66,8 +65,7 @@ class RunRow:
         return self.view.run_id
 
 
-@dataclass(frozen=True)
-class ArchiveRow:
+class ArchiveRow(msgspec.Struct, frozen=True):
     """One archive as it is listed, from its card."""
 
     archived: Archived
@@ -80,14 +78,13 @@ class ArchiveRow:
         return self.archived.run_id
 
 
-@dataclass(frozen=True)
-class Snapshot:
+class Snapshot(msgspec.Struct, frozen=True):
     """The whole workspace at one moment."""
 
     configs: tuple[ConfigRow, ...] = ()
     runs: tuple[RunRow, ...] = ()
     archives: tuple[ArchiveRow, ...] = ()
-    verifying: dict[str, session.State] = field(default_factory=dict)  # by the name of its directory
+    verifying: dict[str, State] = {}  # by the name of its directory
     baseline: str = ""
     slots: int = 1
     free: int = 0
@@ -97,7 +94,7 @@ class Snapshot:
         """The run of that id, if it is still there."""
         return next((row for row in self.runs if row.run_id == run_id), None)
 
-    def verification(self, run_id: str) -> session.State | None:
+    def verification(self, run_id: str) -> State | None:
         """How far the verification of that run is, if one is at work."""
         return self.verifying.get(self.verification_name(run_id))
 
@@ -132,13 +129,13 @@ class Catalog:
             verifying=_try(space.verification_states, {}, problems),
             baseline=notes.baseline if notes else "",
             slots=settings.queue.slots if settings else 1,
-            free=shutil.disk_usage(space.root).free // FREE_STEP * FREE_STEP,
+            free=free_bytes(space.root) // FREE_STEP * FREE_STEP,
             problems=tuple(problems),
         )
 
     def _views(self) -> list[RunView]:
         """All runs, oldest first. One that has ended is looked at again only when its run.json was replaced."""
-        from exptui.core.workspace import in_order
+        from exptui.core.contents import in_order
 
         return in_order(self._view(path) for path in self.workspace.run_directories())
 

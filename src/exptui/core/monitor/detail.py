@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-from exptui.core.archive import manifest as mf
-from exptui.core.audit.report import AuditReport
+import msgspec
+
 from exptui.core.errors import ExptuiError
 from exptui.core.files import sha256_file
 from exptui.core.monitor import metrics
@@ -17,6 +16,7 @@ from exptui.core.monitor.logs import LogTail
 from exptui.core.runs.run import RunState, RunView
 
 if TYPE_CHECKING:
+    from exptui.core.audit.report import AuditReport
     from exptui.core.workspace import Workspace
 
 LOG_LINES = 200
@@ -29,8 +29,7 @@ Points = tuple[tuple[float, float], ...]
 Subject = ConfigRow | RunRow | ArchiveRow
 
 
-@dataclass(frozen=True)
-class FileFact:
+class FileFact(msgspec.Struct, frozen=True):
     """One file of a run: its path, size in bytes, and whether it is part of the run's identity."""
 
     path: str
@@ -38,8 +37,7 @@ class FileFact:
     file_class: str
 
 
-@dataclass(frozen=True)
-class Detail:
+class Detail(msgspec.Struct, frozen=True):
     """One subject. `baseline` holds the pinned run's series; `cause` says why a run failed."""
 
     subject: Subject
@@ -87,7 +85,7 @@ def series(view: RunView) -> dict[str, Points]:
 
 
 def _with(detail: Detail, problems: tuple[str, ...]) -> Detail:
-    return Detail(**{**detail.__dict__, "problems": problems})
+    return msgspec.structs.replace(detail, problems=problems)
 
 
 def _run(space: Workspace, row: RunRow, baseline: str, problems: list[str]) -> Detail:
@@ -154,12 +152,14 @@ def _text(path: Path) -> str:
 
 
 def _files(view: RunView) -> tuple[FileFact, ...]:
+    from exptui.core.archive.manifest import classify
+
     patterns = view.record.recipe.observational if view.record else ()
     found: list[FileFact] = []
     for path in view.files.rglob("*"):
         if path.is_file() and len(found) < MAX_FILES:
             name = str(path.relative_to(view.files))
-            found.append(FileFact(name, path.stat().st_size, mf.classify(name, patterns)))
+            found.append(FileFact(name, path.stat().st_size, classify(name, patterns)))
     return tuple(sorted(found, key=lambda file: file.path))
 
 

@@ -3,24 +3,22 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+import os
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from exptui import chronicle
-
 SAMPLES = 400
+CHRONICLES = ("chronicle.cmeta", "chronicle.cmeta.open")
 STEPS = ("step", "epoch", "cycle", "iteration", "global_step")
 
 
-@dataclass(frozen=True)
-class Metrics:
+class Metrics(msgspec.Struct, frozen=True):
     """What a run's files say: `series` maps a metric to {step: value}, `final` to one value."""
 
-    series: dict[str, dict[int, float]] = field(default_factory=dict)
-    final: dict[str, float] = field(default_factory=dict)
+    series: dict[str, dict[int, float]] = {}
+    final: dict[str, float] = {}
     problems: tuple[str, ...] = ()
 
 
@@ -53,6 +51,10 @@ def read(directory: Path) -> Metrics:
 
 def _of_chronicle(directory: Path, problems: list[str]) -> dict[str, dict[int, float]]:
     """The series of a trainer that writes a chronicle and no metrics.jsonl: phase and metric, by cycle."""
+    if not any(os.path.lexists(directory / name) for name in CHRONICLES):
+        return {}
+    from exptui import chronicle
+
     try:
         found = chronicle.read_for(directory)
     except OSError as error:

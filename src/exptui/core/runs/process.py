@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import errno
 import functools
-import getpass
 import os
 import signal
 import time
@@ -44,6 +43,8 @@ def boot_id() -> str:
 
 def user() -> str:
     """Who the caller is, as a number where that has no name."""
+    import getpass
+
     try:
         return getpass.getuser()
     except (KeyError, OSError):

@@ -5,9 +5,6 @@ from __future__ import annotations
 import enum
 import os
 import re
-import socket
-from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
 from typing import Literal
 
@@ -125,6 +122,8 @@ class RunRecord(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def seconds(self) -> float | None:
         """How long its one attempt took; None where that is not known."""
+        from datetime import datetime
+
         try:
             begin, end = (datetime.fromisoformat(at) for at in (self.started_at, self.ended_at))
         except ValueError:
@@ -132,8 +131,7 @@ class RunRecord(msgspec.Struct, frozen=True, kw_only=True):
         return (end - begin).total_seconds() if self.attempts == 1 and end >= begin else None
 
 
-@dataclass(frozen=True)
-class RunView:
+class RunView(msgspec.Struct, frozen=True):
     """A run as it is shown: its directory, its record where there is one, and its state at the time of looking."""
 
     run_id: str
@@ -205,7 +203,7 @@ def state_of(directory: Path, record: RunRecord | None) -> RunState:
         return RunState.EXTERNAL
     if record.phase is Phase.EXITED:
         return _ended(record.exit or Exit(error="no exit was recorded"))
-    if record.host != socket.gethostname():
+    if record.host != os.uname().nodename:
         return RunState.REMOTE
     supervised = is_supervised(record)
     if record.phase is Phase.QUEUED:

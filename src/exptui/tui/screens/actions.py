@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import os
-import shlex
-import subprocess
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
-from exptui.core.audit.request import Cost, Options
-from exptui.core.audit.session import RESTORATION
-from exptui.core.configs import derive
+from exptui.core.audit import RESTORATION
 from exptui.core.files import Cancel, Progress
 from exptui.core.monitor.catalog import ArchiveRow, RunRow
 from exptui.core.monitor.text import clean
-from exptui.core.runs.preview import Preview
 from exptui.core.runs.run import RunState
 from exptui.tui import present
 from exptui.tui.screens.looking import Looking
-from exptui.tui.screens.sheets import Confirm, Line, Prompt, launch_lines
+
+if TYPE_CHECKING:
+    from exptui.core.audit.request import Cost, Options
+    from exptui.core.runs.preview import Preview
+    from exptui.tui.screens.sheets import Line
 
 SEGMENTS, SAMPLE, WORKERS = 16, 4, max(1, (os.cpu_count() or 1) - 1)
 
@@ -40,6 +40,8 @@ class Actions(Looking):
             self.say("choose a config first: 1 goes to the configs", good=False)
 
     def _launch_sheet(self, facts: Preview) -> None:
+        from exptui.tui.screens.sheets import launch_lines
+
         def answered(answer: str | None) -> None:
             if answer == "r":
                 self.bridge.ask(
@@ -47,7 +49,7 @@ class Actions(Looking):
                 )
 
         answers = [("r", "or Enter starts it")] if not facts.problems else []
-        self.app.push_screen(Confirm(f"Run {facts.stem}", launch_lines(facts), answers), answered)
+        self._ask(f"Run {facts.stem}", launch_lines(facts), answers, answered)
 
     def _started(self, run_id: str) -> None:
         """Go to the new run; the next snapshot has it."""
@@ -67,15 +69,22 @@ class Actions(Looking):
                 return
 
             def work() -> Preview:
+                import shlex
+
+                from exptui.core.configs import derive
+
                 return self.workspace.preview(stem, derive.parse_edits(shlex.split(text)))
 
             self.bridge.ask("preview", work, self._launch_sheet)
 
         hint = "KEY=VALUE …, for example model.layers=8 engine.learning_rate=0.01; a config of its own is written"
-        self.app.push_screen(Prompt(f"Run {stem} with edits", hint), edited)
+        self._prompt(f"Run {stem} with edits", hint, "", edited)
 
     def action_edit(self) -> None:
         """The config in $EDITOR."""
+        import shlex
+        import subprocess
+
         stem = self._stem()
         row = next((row for row in self.snapshot.configs if row.stem == stem), None)
         editor = os.environ.get("VISUAL") or os.environ.get("EDITOR") or "vi"
@@ -180,7 +189,7 @@ class Actions(Looking):
 
         title = f"Archive {runs[0].run_id if len(runs) == 1 else f'{len(runs)} runs'}?"
         answers = [("y", "archives"), ("k", "archives and keeps the directory")]
-        self.app.push_screen(Confirm(title, lines, answers), answered)
+        self._ask(title, lines, answers, answered)
 
     def _seal(self, runs: list[RunRow], *, keep: bool) -> None:
         """One after the other; the first that fails ends it."""
@@ -243,6 +252,8 @@ class Actions(Looking):
 
     def _offer(self, row: RunRow | ArchiveRow, cost: Cost) -> None:
         """The ways to verify, and what they take."""
+        from exptui.core.audit.request import Options
+
         name = row.run_id
         took = (
             "unknown: it was not recorded" if cost.seconds is None else f"about {present.span(cost.seconds)}"
@@ -290,7 +301,7 @@ class Actions(Looking):
             ("p", f"{SAMPLE} of them"),
         ]
         answers += [("c", "checks bytes")] if isinstance(row, ArchiveRow) else []
-        self.app.push_screen(Confirm(f"Verify {name}?", lines, answers), answered)
+        self._ask(f"Verify {name}?", lines, answers, answered)
 
     def _verify(self, name: str, options: Options) -> str:
         self.workspace.verify(self.workspace.request(name, options))

@@ -31,7 +31,6 @@ Found = tuple[list[Comparison], dict[str, dict[str, Points]]]
 class CompareScreen(Screen[None]):
     """The first run is the baseline of all others."""
 
-    CSS_PATH = "main.tcss"
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape,q", "leave", show=False),
         Binding("m", "write", show=False),

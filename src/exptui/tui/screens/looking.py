@@ -6,20 +6,18 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from exptui.core.monitor.catalog import ArchiveRow, ConfigRow, RunRow, Snapshot
-from exptui.core.monitor.detail import Subject
 from exptui.core.monitor.text import clean
 from exptui.tui import lists
-from exptui.tui.screens.compare import CompareScreen
-from exptui.tui.screens.sheets import Choose, Confirm, Help, Line, Prompt
 from exptui.tui.widgets.detail import DetailPane
-from exptui.tui.widgets.log_view import LogView
 from exptui.tui.widgets.rows import Row, RowList
 
 if TYPE_CHECKING:
     from textual.screen import Screen
 
+    from exptui.core.monitor.detail import Subject
     from exptui.core.workspace import Workspace
     from exptui.tui.bridge import Bridge
+    from exptui.tui.screens.sheets import Line
 
     Base = Screen[None]
 else:
@@ -71,7 +69,12 @@ class Looking(Base):
 
     def _do(self, work: Callable[[], str]) -> None:
         """Something short that touches the disk; what it returns is said."""
-        self.bridge.ask(f"do {id(work)}", work, lambda text: self.say(text) if text else None)
+
+        def recovered() -> str:
+            self.bridge.recovered.wait()
+            return work()
+
+        self.bridge.ask(f"do {id(work)}", recovered, lambda text: self.say(text) if text else None)
         self.bridge.refresh()
 
     def _confirm(
@@ -81,7 +84,32 @@ class Looking(Base):
             if given:
                 then()
 
-        self.app.push_screen(Confirm(title, lines, [answer]), answered)
+        self._ask(title, lines, [answer], answered)
+
+    # A sheet is imported with the first one that is opened
+
+    def _ask(
+        self,
+        title: str,
+        lines: list[Line],
+        answers: list[tuple[str, str]],
+        then: Callable[[str | None], None],
+    ) -> None:
+        from exptui.tui.screens.sheets import Confirm
+
+        self.app.push_screen(Confirm(title, lines, answers), then)
+
+    def _prompt(self, title: str, hint: str, text: str, then: Callable[[str | None], None]) -> None:
+        from exptui.tui.screens.sheets import Prompt
+
+        self.app.push_screen(Prompt(title, hint, text), then)
+
+    def _choose(
+        self, title: str, rows: list[Row], hint: str, then: Callable[[str | None], None] = lambda _: None
+    ) -> None:
+        from exptui.tui.screens.sheets import Choose
+
+        self.app.push_screen(Choose(title, rows, hint), then)
 
     # Compare
 
@@ -134,6 +162,8 @@ class Looking(Base):
             self.say("mark two runs first: space marks the one under the cursor", good=False)
             return
         ids.sort(key=lambda run_id: run_id != pinned)
+        from exptui.tui.screens.compare import CompareScreen
+
         self.app.push_screen(CompareScreen(self.workspace, ids))
 
     # Look
@@ -143,10 +173,12 @@ class Looking(Base):
 
     def action_filter(self) -> None:
         """Filter the runs; in the log: search."""
-        view = self.query_one(LogView)
+        view = self._detail().log_view
         if self.focused is view:
-            self.app.push_screen(
-                Prompt("Search the log", "a regular expression; n and N go on", ""),
+            self._prompt(
+                "Search the log",
+                "a regular expression; n and N go on",
+                "",
                 lambda text: view.search(text) if text else None,
             )
             return
@@ -157,14 +189,16 @@ class Looking(Base):
                 self.refresh_lists()
 
         hint = "words, or accuracy>0.9 state:failed model.layers=8; empty shows all"
-        self.app.push_screen(Prompt("Filter the runs", hint, self.query_text), chosen)
+        self._prompt("Filter the runs", hint, self.query_text, chosen)
 
     def action_filter_log(self) -> None:
         """Only the lines of the log that match."""
         self.action_log()
-        view = self.query_one(LogView)
-        self.app.push_screen(
-            Prompt("Filter the log", "a regular expression; empty shows all lines"),
+        view = self._detail().log_view
+        self._prompt(
+            "Filter the log",
+            "a regular expression; empty shows all lines",
+            "",
             lambda text: None if text is None else view.filter(text),
         )
 
@@ -209,7 +243,7 @@ class Looking(Base):
     def action_follow(self) -> None:
         """The end of the log."""
         self.action_log()
-        self.query_one(LogView).action_follow()
+        self._detail().log_view.action_follow()
 
     def action_zoom(self) -> None:
         """The whole screen for the focused pane."""
@@ -249,7 +283,7 @@ class Looking(Base):
                 self.app.copy_to_clipboard(clean(text))
                 self.say(f"copied, where your terminal allows it: {text}")
 
-        self.app.push_screen(Choose("Copy", choices, "Enter copies (OSC 52), Esc closes"), chosen)
+        self._choose("Copy", choices, "Enter copies (OSC 52), Esc closes", chosen)
 
     def action_cancel(self) -> None:
         """What is in the way: zoom, an operation, the marks, the filter."""
@@ -268,6 +302,8 @@ class Looking(Base):
 
     def action_help(self) -> None:
         """All keys."""
+        from exptui.tui.screens.sheets import Help
+
         self.app.push_screen(Help())
 
     def action_palette(self) -> None:
@@ -284,7 +320,7 @@ class Looking(Base):
             if name:
                 self.call_later(self.run_action, name)
 
-        self.app.push_screen(Choose("Commands", rows, "Enter does it, Esc closes"), chosen)
+        self._choose("Commands", rows, "Enter does it, Esc closes", chosen)
 
     def action_quit(self) -> None:
         """Leave; runs go on."""

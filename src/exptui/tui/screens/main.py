@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from functools import partial
-from typing import Any, ClassVar
+import gc
+from contextlib import ExitStack
+from functools import cached_property, partial
+from types import ModuleType
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from textual import on
 from textual.app import ComposeResult
@@ -12,34 +15,41 @@ from textual.containers import Horizontal, Vertical
 from textual.content import Content
 from textual.screen import Screen
 
-from exptui.core.audit.session import outcome
 from exptui.core.compare.deltas import same
-from exptui.core.monitor import detail as details
 from exptui.core.monitor.catalog import ArchiveRow, ConfigRow, RunRow, Snapshot
-from exptui.core.monitor.detail import Detail, Points, Subject
 from exptui.core.monitor.text import clean
 from exptui.core.workspace import Workspace
 from exptui.tui import lists, present
 from exptui.tui.bridge import Bridge
 from exptui.tui.commands import COMMANDS, bindings
-from exptui.tui.log_reader import LogReader
 from exptui.tui.messages import Answered, Failed, OperationEnded, OperationMoved, SnapshotTaken
 from exptui.tui.present import Span
 from exptui.tui.screens.actions import Actions
-from exptui.tui.screens.sheets import Choose
 from exptui.tui.widgets.detail import DetailPane
-from exptui.tui.widgets.log_view import LogView, LogWindow
 from exptui.tui.widgets.rows import Row, RowList
 from exptui.tui.widgets.text import Lines
 
+if TYPE_CHECKING:
+    from exptui.core.monitor.detail import Detail, Points, Subject
+    from exptui.tui.log_reader import LogReader
+    from exptui.tui.widgets.log_view import LogView, LogWindow
+
 PANES = ("configs", "runs", "archives")
 NARROW = 100
+GENERATIONS = (2000, 10, 10)  # objects until garbage is looked for
+PATIENCE = 0.25  # seconds
+
+
+def _details() -> ModuleType:
+    """Imported by the thread that reads them, after the first frame."""
+    from exptui.core.monitor import detail
+
+    return detail
 
 
 class MainScreen(Actions, Screen[None]):
     """State lives here and flows down; threads post facts up through the bridge."""
 
-    CSS_PATH = "main.tcss"
     AUTO_FOCUS = ""  # the first look decides
     BINDINGS: ClassVar[list[BindingType]] = [*bindings()]
     HORIZONTAL_BREAKPOINTS = [  # noqa: RUF012  an instance variable there
@@ -52,7 +62,6 @@ class MainScreen(Actions, Screen[None]):
         super().__init__()
         self.workspace = workspace
         self.bridge = Bridge(workspace, self.post_message)
-        self.logs = LogReader()
         self.snapshot = Snapshot()
         self.subject: Subject | None = None
         self.overlays: dict[str, dict[str, Points]] = {}
@@ -64,6 +73,7 @@ class MainScreen(Actions, Screen[None]):
         self.wanted = ""  # a run to put the cursor on as soon as it is listed
         self.log_of = ""
         self.begun = False
+        self._held = ExitStack()
 
     def compose(self) -> ComposeResult:
         """Header, lists, detail, activity, keys."""
@@ -78,7 +88,9 @@ class MainScreen(Actions, Screen[None]):
         yield Lines(id="keys")
 
     def on_mount(self) -> None:
-        """Begin to watch."""
+        """Begin to watch. Nothing is painted before the first look, unless that takes its time."""
+        self._held.enter_context(self.app.batch_update())
+        self.set_timer(PATIENCE, self._held.close)
         self._keys()
         self.bridge.start()
 
@@ -96,10 +108,24 @@ class MainScreen(Actions, Screen[None]):
         self.marks &= {row.run_id for row in self.snapshot.runs}
         self._announce(before)
         self.refresh_lists()
-        if not self.begun:
+        if self.begun:
+            self.select()
+        else:  # the lists are the first frame; whatever else there is follows it
             self.begun = True
+            self._held.close()
             self.go("runs" if self.snapshot.runs else "configs")
-        self.select()
+            self.call_after_refresh(self._first)
+
+    def _first(self) -> None:
+        """After the first frame: the detail, and what a crash left."""
+        gc.freeze()  # what the start has made is there to stay
+        gc.set_threshold(*GENERATIONS)
+        self.select(again=True)
+        self.bridge.recover(self._recovered)
+
+    def _recovered(self, lines: list[str]) -> None:
+        for line in lines:
+            self.notify(clean(line, 300), title="recovered", severity="warning", markup=False)
 
     @on(Answered)
     def answer(self, event: Answered) -> None:
@@ -146,6 +172,8 @@ class MainScreen(Actions, Screen[None]):
                 self.say(f"{row.run_id}  {present.outcome(row)}", good=present.state_of(row)[1] != "bad")
                 self.app.bell()
         for name in before.verifying.keys() - self.snapshot.verifying.keys():
+            from exptui.core.audit.session import outcome
+
             self.bridge.ask(f"verdict {name}", partial(outcome, self.workspace.archives, name), self._verdict)
 
     def _verdict(self, found: tuple[str, bool]) -> None:
@@ -257,13 +285,13 @@ class MainScreen(Actions, Screen[None]):
             self.action_pane_0()
         elif event.rows.id == "file-list" and isinstance(self.subject, RunRow):
             path = self.subject.view.files / event.key
-            self.bridge.ask("file", lambda: details.peek(path), partial(self._show_file, event.key))
+            self.bridge.ask("file", lambda: _details().peek(path), partial(self._show_file, event.key))
 
     def _show_file(self, name: str, found: tuple[str, tuple[str, ...]]) -> None:
         """The beginning of a file, and its digest."""
         digest, lines = found
         rows = [Row(str(at), ((clean(line, 1000), ""),)) for at, line in enumerate(lines)]
-        self.app.push_screen(Choose(name, rows, f"sha256 {digest}   Esc closes"))
+        self._choose(name, rows, f"sha256 {digest}   Esc closes")
 
     def select(self, *, again: bool = False) -> None:
         """Ask for the detail of what the cursor is on, if that is another subject or a changed one."""
@@ -276,7 +304,7 @@ class MainScreen(Actions, Screen[None]):
         self.subject = subject
         snapshot = self.snapshot
         self.bridge.ask(
-            "detail", lambda: details.read(self.workspace, subject, snapshot.baseline), self._show_detail
+            "detail", lambda: _details().read(self.workspace, subject, snapshot.baseline), self._show_detail
         )
         if isinstance(subject, RunRow):
             self._ask_log(subject, moved=moved)
@@ -311,7 +339,9 @@ class MainScreen(Actions, Screen[None]):
             detail, self.snapshot, self._overlays(detail), self._differing(detail)
         )
         if isinstance(detail.subject, ArchiveRow):
-            self.query_one(LogView).show(
+            from exptui.tui.widgets.log_view import LogWindow
+
+            self.query_one(DetailPane).log_view.show(
                 LogWindow(hash(detail.subject.run_id), len(detail.log), 0, detail.log, complete=True)
             )
 
@@ -331,7 +361,7 @@ class MainScreen(Actions, Screen[None]):
         if row is not None:
             self.bridge.ask(
                 f"overlay {run_id}",
-                lambda: details.series(row.view),
+                lambda: _details().series(row.view),
                 lambda found: self.overlays.update({run_id: found}),
             )
 
@@ -343,11 +373,17 @@ class MainScreen(Actions, Screen[None]):
         flat = detail.subject.flat
         return {k: pinned.flat.get(k) for k in flat if not same(flat.get(k), pinned.flat.get(k))}
 
+    @cached_property
+    def logs(self) -> LogReader:
+        """What reads the log of the run that is selected."""
+        from exptui.tui.log_reader import LogReader
+
+        return LogReader()
+
     def _ask_log(self, row: RunRow, *, moved: bool) -> None:
         places = (row.view.files / "trainer.log", row.view.path / "trainer.log")
-        view = self.query_one(LogView)
         if moved:
-            view.following = True
+            self.query_one(DetailPane).log_view.following = True
 
         def read() -> LogWindow:
             return self.logs.latest(next((path for path in places if path.exists()), places[1]))
@@ -359,7 +395,7 @@ class MainScreen(Actions, Screen[None]):
         """A window of the log of that run, if it is still the one that is shown."""
         if not isinstance(self.subject, RunRow) or self.subject.run_id != run_id:
             return
-        self.query_one(LogView).show(window)
+        self.query_one(DetailPane).log_view.show(window)
         if not window.complete:
             self.bridge.ask("log", self.logs.more, partial(self._show_log, run_id))
 
@@ -373,7 +409,7 @@ class MainScreen(Actions, Screen[None]):
 
     def on_log_view_search_wanted(self, event: LogView.SearchWanted) -> None:
         """Look for the next match."""
-        view = self.query_one(LogView)
+        view = self.query_one(DetailPane).log_view
         self.bridge.ask(
             "search", lambda: self.logs.search(event.pattern, event.start, event.step), view.found, apart=True
         )

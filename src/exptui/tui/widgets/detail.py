@@ -3,124 +3,120 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from textual.app import ComposeResult
-from textual.binding import Binding, BindingType
-from textual.containers import Horizontal, Vertical, VerticalScroll
+from textual.containers import Horizontal, Vertical
 from textual.content import Content
-from textual.widgets import TabbedContent, TabPane
+from textual.widget import Widget
 
-from exptui.core.monitor.catalog import Snapshot
-from exptui.core.monitor.detail import Detail, Points
 from exptui.core.monitor.text import clean
-from exptui.tui import overview, present
-from exptui.tui.widgets.chart import Chart
-from exptui.tui.widgets.log_view import LogView
+from exptui.tui import present
 from exptui.tui.widgets.rows import RowList
+from exptui.tui.widgets.tabs import TabStrip
 from exptui.tui.widgets.text import STYLES, Lines
+
+if TYPE_CHECKING:
+    from exptui.core.monitor.catalog import Snapshot
+    from exptui.core.monitor.detail import Detail, Points
+    from exptui.tui.widgets.chart import Chart
+    from exptui.tui.widgets.log_view import LogView
+
+W = TypeVar("W", bound=Widget)
 
 TABS = ("overview", "log", "metrics", "config", "files", "audit")
 CHART_HEIGHT = 10
-
-
-class NamedChart(Chart):
-    """A chart that is found again by the metric it shows."""
-
-    def __init__(self, title: str, *, name: str) -> None:
-        super().__init__(title)
-        self._name = name
-
-
-class Charts(VerticalScroll, can_focus=True):
-    """All charts of a run; the keys go to every one of them."""
-
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("plus,equals_sign", "zoom(2.0)", show=False),
-        Binding("minus", "zoom(0.5)", show=False),
-        Binding("comma", "pan(-0.25)", show=False),
-        Binding("full_stop", "pan(0.25)", show=False),
-        Binding("less_than_sign,left,h", "cursor(-1)", show=False),
-        Binding("greater_than_sign,right,l", "cursor(1)", show=False),
-        Binding("o", "log_y", show=False),
-        Binding("m", "smooth", show=False),
-    ]
-
-    def show(self, groups: Mapping[str, Sequence[Any]]) -> None:
-        """One chart a group of curves; the widgets that are there are used again."""
-        charts = {chart.name or "": chart for chart in self.query(NamedChart)}
-        for name, chart in charts.items():
-            if name not in groups:
-                chart.remove()
-        for name, curves in groups.items():
-            if name not in charts:
-                charts[name] = NamedChart(clean(name, 60), name=name)
-                self.mount(charts[name])
-            charts[name].show(curves)
-        self.set_class(not groups, "empty")
-
-    def action_zoom(self, factor: float) -> None:
-        """Show a shorter or longer stretch of the steps."""
-        for chart in self.query(Chart):
-            chart.zoom(factor)
-
-    def action_pan(self, fraction: float) -> None:
-        """Move along the steps."""
-        for chart in self.query(Chart):
-            chart.pan(fraction)
-
-    def action_cursor(self, steps: int) -> None:
-        """Move the cursor that reads values off."""
-        for chart in self.query(Chart):
-            chart.move_cursor(steps)
-
-    def action_log_y(self) -> None:
-        """Logarithmic or linear values."""
-        for chart in self.query(Chart):
-            chart.toggle_log()
-
-    def action_smooth(self) -> None:
-        """The next degree of smoothing."""
-        for chart in self.query(Chart):
-            chart.cycle_smoothing()
+FOCUS = {
+    "overview": "tabs",
+    "log": "log-view",
+    "metrics": "charts",
+    "config": "config-text",
+    "files": "file-list",
+    "audit": "audit-text",
+}
 
 
 class DetailPane(Vertical):
-    """The tabs."""
+    """The tabs. Each is made when it is first shown: what nobody looks at costs nothing."""
 
     def __init__(self, *, id: str) -> None:  # noqa: A002  textual's own name
         super().__init__(id=id)
         self.detail: Detail | None = None
+        self.snapshot: Snapshot | None = None
+        self.differing: Mapping[str, Any] = {}
+        self.groups: dict[str, Sequence[Any]] = {}
+        self.charts: tuple[Chart, ...] = ()
+        self.made: dict[str, tuple[Widget, ...]] = {}
 
     def compose(self) -> ComposeResult:
-        """Six tabs; what is dear is made in each once."""
-        with TabbedContent(id="tabs"):
-            with TabPane("Overview", id="overview"):
-                yield Lines(id="facts")
-                with Horizontal(id="curves"):
-                    yield Chart(id="chart-left")
-                    yield Chart(id="chart-right")
-                yield Lines(id="tail")
-            with TabPane("Log", id="log"):
-                yield LogView(id="log-view")
-                yield Lines(id="log-status")
-            with TabPane("Metrics", id="metrics"):
-                yield Charts(id="charts")
-            with TabPane("Config", id="config"):
-                yield RowList("no config to show", id="config-text")
-            with TabPane("Files", id="files"):
-                yield RowList("no files yet", id="file-list")
-            with TabPane("Audit", id="audit"):
-                yield RowList("not verified yet\nV runs it again and compares every byte", id="audit-text")
+        """The names, and what is shown first."""
+        yield TabStrip(TABS, id="tabs")
+        yield from self._make(TABS[0])
+
+    def _make(self, name: str) -> tuple[Widget, ...]:
+        inside: tuple[Widget, ...]
+        match name:
+            case "overview":
+                inside = (Lines(id="facts"), Lines(id="tail"))
+            case "log":
+                from exptui.tui.widgets.log_view import LogView
+
+                inside = (LogView(id="log-view"), Lines(id="log-status"))
+            case "metrics":
+                from exptui.tui.widgets.charts import Charts
+
+                inside = (Charts(id="charts"),)
+            case "config":
+                inside = (RowList("no config to show", id="config-text"),)
+            case "files":
+                inside = (RowList("no files yet", id="file-list"),)
+            case _:
+                empty = "not verified yet\nV runs it again and compares every byte"
+                inside = (RowList(empty, id="audit-text"),)
+        for widget in inside:
+            widget.add_class("tab")
+        self.made[name] = inside
+        return inside
+
+    def ensure(self, name: str) -> None:
+        """The tab exists from now on, shown or not."""
+        if name not in self.made:
+            for widget in self._make(name):
+                widget.display = name == self.tab
+            self.mount(*self.made[name])
+
+    def _first(self, name: str, kind: type[W]) -> W:
+        """The widget of a tab that has been made, also while the screen is being left."""
+        widget = self.made[name][0]
+        assert isinstance(widget, kind)  # as _make made it
+        return widget
+
+    @property
+    def log_view(self) -> LogView:
+        """The log, whether or not its tab was looked at before."""
+        from exptui.tui.widgets.log_view import LogView
+
+        self.ensure("log")
+        return self._first("log", LogView)
 
     @property
     def tab(self) -> str:
         """The tab that is shown."""
-        return self.query_one("#tabs", TabbedContent).active
+        return self.query_one(TabStrip).active
 
     @tab.setter
     def tab(self, name: str) -> None:
-        self.query_one("#tabs", TabbedContent).active = name
+        self.query_one(TabStrip).active = name
+        self.ensure(name)
+        for one, widgets in self.made.items():
+            for widget in widgets:
+                widget.display = one == name
+        self._fill()
+
+    def on_tab_strip_chosen(self, event: TabStrip.Chosen) -> None:
+        """Show it."""
+        event.stop()
+        self.tab = event.name
 
     def turn(self, by: int) -> None:
         """Show the next tab, or the one before."""
@@ -129,9 +125,7 @@ class DetailPane(Vertical):
 
     def focus_tab(self) -> None:
         """Give the focus to what can be moved in on this tab."""
-        inner = {"log": "#log-view", "metrics": "#charts", "config": "#config-text", "files": "#file-list"}
-        name = inner.get(self.tab, "#audit-text" if self.tab == "audit" else "#tabs Tabs")
-        self.screen.set_focus(self.query_one(name))
+        self.screen.set_focus(self.query_one(f"#{FOCUS[self.tab]}"))
 
     def show(
         self,
@@ -141,36 +135,72 @@ class DetailPane(Vertical):
         differing: Mapping[str, Any],
     ) -> None:
         """Take over a subject, or the same one as it is now. `others`: series to lay over; `differing`: config keys."""
-        self.detail = detail
+        from exptui.tui import overview
+
+        self.detail, self.snapshot, self.differing = detail, snapshot, differing
         name, beside, (state, tone) = overview.title(detail)
         self.border_title = Content.assemble(
             (clean(name, 60), "bold"),
             (f"  {clean(beside, 60)}  ", "$secondary"),
             (clean(state, 80), STYLES[tone]),
         )
-        lines = overview.facts(detail, snapshot, self.size.width or 80, present.now())
-        self.query_one("#facts", Lines).show(lines)
-        groups = {base: overview.curves(base, detail, others) for base in overview.grouped(detail.series)}
-        self._overview(groups, len(lines))
-        self.query_one("#charts", Charts).show(groups)
-        self.query_one("#config-text", RowList).show(overview.config_rows(detail, differing))
-        self.query_one("#file-list", RowList).show(overview.file_rows(detail.files))
-        self.show_audits(snapshot)
+        self.groups = {
+            base: overview.curves(base, detail, others) for base in overview.grouped(detail.series)
+        }
+        self._fill()
 
     def show_audits(self, snapshot: Snapshot) -> None:
-        """The verification at work and the finished ones."""
-        if self.detail is not None:
-            at_work = snapshot.verification(getattr(self.detail.subject, "run_id", ""))
-            self.query_one("#audit-text", RowList).show(overview.audit_rows(self.detail.audits, at_work))
+        """The verification at work, as it is now."""
+        self.snapshot = snapshot
+        if self.tab == "audit":
+            self._fill()
 
-    def _overview(self, groups: Mapping[str, Sequence[Any]], used: int) -> None:
-        """Two charts, loss first, and as much of the log as there is room for."""
-        names = sorted(groups, key=lambda name: (name != "loss", name != "accuracy"))[:2]
-        for chart, name in zip(self.query("#curves Chart").results(Chart), [*names, "", ""], strict=False):
+    def _fill(self) -> None:
+        """Put what is known into the tab that is shown; the log comes by itself."""
+        detail, snapshot = self.detail, self.snapshot
+        if detail is None or snapshot is None:
+            return
+        from exptui.tui import overview
+
+        match self.tab:
+            case "overview":
+                self._overview(detail, snapshot)
+            case "metrics":
+                from exptui.tui.widgets.charts import Charts
+
+                self._first("metrics", Charts).show(self.groups)
+            case "config":
+                self._first("config", RowList).show(overview.config_rows(detail, self.differing))
+            case "files":
+                self._first("files", RowList).show(overview.file_rows(detail.files))
+            case "audit":
+                at_work = snapshot.verification(getattr(detail.subject, "run_id", ""))
+                self._first("audit", RowList).show(overview.audit_rows(detail.audits, at_work))
+
+    def _overview(self, detail: Detail, snapshot: Snapshot) -> None:
+        """The facts, two charts, loss first, and as much of the log as there is room for."""
+        from exptui.tui import overview
+
+        lines = overview.facts(detail, snapshot, self.size.width or 80, present.now())
+        self.query_one("#facts", Lines).show(lines)
+        names = sorted(self.groups, key=lambda name: (name != "loss", name != "accuracy"))[:2]
+        self._curves(names)
+        room = self.size.height - 6 - len(lines) - (CHART_HEIGHT if names else 0)
+        self.query_one("#tail", Lines).show(overview.tail(detail, max(0, room)))
+
+    def _curves(self, names: Sequence[str]) -> None:
+        """Two charts side by side; none are made before there is something to draw."""
+        if names and not self.charts:
+            from exptui.tui.widgets.chart import Chart
+
+            self.charts = (Chart(), Chart())
+            facts, tail = self.made["overview"]
+            both = Horizontal(*self.charts, id="curves", classes="tab")
+            self.made["overview"] = (facts, both, tail)
+            self.mount(both, before=tail)
+        if self.charts:
+            self.made["overview"][1].display = bool(names)
+        for chart, name in zip(self.charts, [*names, "", ""], strict=False):
             chart.display = bool(name)
             chart.title = clean(name, 40)
-            chart.show(groups.get(name, ()))
-        self.query_one("#curves").display = bool(names)
-        assert self.detail is not None  # set by show
-        room = self.size.height - 6 - used - (CHART_HEIGHT if names else 0)
-        self.query_one("#tail", Lines).show(overview.tail(self.detail, max(0, room)))
+            chart.show(self.groups.get(name, ()))

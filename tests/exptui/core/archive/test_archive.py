@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from exptui.core.archive import check as checking
-from exptui.core.archive import ledger, recovery, restore, seal
+from exptui.core.archive import ledger, listing, recovery, restore, seal
 from exptui.core.archive import manifest as mf
 from exptui.core.errors import ArchiveError, Cancelled, CorruptError, StorageError
 from exptui.core.files import Cancel, sha256_bytes
@@ -64,7 +64,7 @@ def test_plain_tools_agree_and_restore_gives_the_same(tmp_path: Path) -> None:
     assert result == checking.CheckResult(RUN, sealed.identity, [])
     restore.restore(sealed.path, run)
     assert contents(run) == before
-    (listed,) = restore.list_archives(archive)
+    (listed,) = listing.list_archives(archive)
     assert (listed.run_id, listed.identity, listed.card) == (RUN, sealed.identity, {"a": 1})
     assert [e["event"] for e in ledger.read(archive)[0]] == ["archived", "restored"]
     with pytest.raises(ArchiveError, match="exists"):

@@ -191,7 +191,7 @@ def test_cancelling_stops_the_rerun_and_says_unknown(tmp_path: Path) -> None:
     mark.touch()
     directory = space.verify(space.request(run_id))
     until(lambda: mark.read_text().strip())
-    assert space.verifying() == [directory]
+    assert list(space.verification_states()) == [directory.name]
     space.cancel(directory)
     report = list(space.follow(directory))[-1]
     assert isinstance(report, AuditReport)
@@ -199,7 +199,7 @@ def test_cancelling_stops_the_rerun_and_says_unknown(tmp_path: Path) -> None:
     until(lambda: not Path(f"/proc/{mark.read_text().strip()}").exists())
     until(lambda: not directory.exists())
     assert list((space.archives / "restoration").iterdir()) == []
-    assert space.verifying() == []
+    assert space.verification_states() == {}
 
 
 def test_whoever_looks_while_a_cancelled_one_is_removed_is_told_so(tmp_path: Path) -> None:

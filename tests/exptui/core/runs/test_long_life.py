@@ -164,7 +164,7 @@ def test_a_run_that_changed_before_it_could_be_archived_is_not(
         run.write(directory, msgspec.structs.replace(record_of(directory), attempts=2))
         return prepare(view, incomplete=incomplete)
 
-    monkeypatch.setattr("exptui.core.workspace.prepare", slow)
+    monkeypatch.setattr("exptui.core.archive.prepare.prepare", slow)
     with pytest.raises(ArchiveError, match="changed meanwhile"):
         space.archive(directory.name)
     assert directory.is_dir()

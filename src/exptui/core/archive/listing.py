@@ -1,0 +1,88 @@
+"""The files of an archive by their names, and what is listed of it: nothing is unpacked for this."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from exptui.core.archive import ledger
+from exptui.core.errors import ArchiveError
+from exptui.core.files import storage_errors
+
+TARBALL, MANIFEST, DIGESTS, CARD = ".tar.gz", ".manifest.json", ".sha256", ".card.json"
+SIDECARS = (MANIFEST, DIGESTS, CARD)
+SIGNATURE = ".sig"  # optional; written last, so never without the other three
+ALL_SIDECARS = (*SIDECARS, SIGNATURE)
+MAX_CARD = 16 << 20
+
+
+class Archived(msgspec.Struct, frozen=True):
+    """An archive as it is listed: nothing is unpacked for this."""
+
+    run_id: str
+    path: Path
+    gz_size: int
+    identity: str | None
+    card: dict[str, Any] | None
+    verdict: str | None
+    verified_at: str | None
+
+
+def beside(archive_dir: Path, run_id: str, suffix: str) -> Path:
+    """The file of an archive with that suffix."""
+    return archive_dir / f"{run_id}{suffix}"
+
+
+def run_id_of(archive_path: Path) -> str:
+    """The run id in an archive's file name.
+
+    Raises:
+        ArchiveError: it is not the name of one.
+    """
+    if not archive_path.name.endswith(TARBALL):
+        raise ArchiveError(f"{archive_path.name} is not an archive (.tar.gz)", "Name the .tar.gz itself.")
+    return archive_path.name.removesuffix(TARBALL)
+
+
+def list_archives(archive_dir: Path) -> list[Archived]:
+    """Every committed archive, by run id; damaged cards are None, never an error.
+
+    Raises:
+        StorageError: the directory cannot be read.
+    """
+    found: list[Archived] = []
+    with storage_errors("list the archive"):
+        events, _ = ledger.read(archive_dir)
+        known = ledger.identities(events)
+        for path in sorted(archive_dir.glob(f"*{TARBALL}")):
+            if path.name.startswith("."):
+                continue
+            run_id = path.name.removesuffix(TARBALL)
+            verdict, at = _verdict(events, run_id, known.get(run_id))
+            card = card_of(path)
+            found.append(Archived(run_id, path, path.stat().st_size, known.get(run_id), card, verdict, at))
+    return found
+
+
+def _verdict(
+    events: list[dict[str, Any]], run_id: str, identity: str | None
+) -> tuple[str | None, str | None]:
+    for event in reversed(events):
+        if event.get("event") == "verified" and event.get("run_id") == run_id:
+            if event.get("identity") != identity:
+                break
+            verdict, at = event.get("verdict"), event.get("at")
+            return str(verdict) if verdict is not None else None, str(at) if at is not None else None
+    return None, None
+
+
+def card_of(archive_path: Path) -> dict[str, Any] | None:
+    """The card of an archive; None where there is none, or none that can be read."""
+    path = beside(archive_path.parent, run_id_of(archive_path), CARD)
+    try:
+        with path.open("rb") as file:
+            return msgspec.json.decode(file.read(MAX_CARD), type=dict[str, Any])
+    except (FileNotFoundError, msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return None

@@ -1,0 +1,169 @@
+"""What is in a workspace, as it is now."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from exptui.core import notes
+from exptui.core.audit import RESTORATION
+from exptui.core.configs import config as configs
+from exptui.core.configs.config import Config
+from exptui.core.errors import ConfigError, CorruptError, UsageError
+from exptui.core.files import one_name, storage_errors
+from exptui.core.notes import Notes
+from exptui.core.runs import run
+from exptui.core.runs.run import RunState, RunView
+from exptui.core.settings import Settings
+from exptui.core.settings import load as load_settings
+
+# What only some workspaces and commands need is imported where it is called: no list waits for it.
+if TYPE_CHECKING:
+    from exptui.core.archive.listing import Archived
+    from exptui.core.audit.report import AuditReport
+    from exptui.core.audit.session import State
+    from exptui.core.runs.launch import Places
+
+
+class Contents:
+    """The folder `experiments/`: its configs, runs, archives and verifications."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root.resolve()
+        self.configs, self.results = self.root / "configs", self.root / "results"
+        self.archives = self.root / "archive"
+        self._settings: tuple[object, Settings] | None = None
+
+    @property
+    def places(self) -> Places:
+        """Where its runs happen."""
+        from exptui.core.runs.launch import Places
+
+        return Places(self.root.parent, self.results)
+
+    @property
+    def settings(self) -> Settings:
+        """exptui.toml, read again when it changed."""
+        path = self.root / "exptui.toml"
+        with storage_errors("read the settings"):
+            stat = path.stat() if path.exists() else None
+        stamp = (stat.st_mtime_ns, stat.st_size, stat.st_ino) if stat else None
+        if self._settings is None or self._settings[0] != stamp:
+            self._settings = (stamp, load_settings(path))
+        return self._settings[1]
+
+    def config(self, name: str) -> Config:
+        """A config by its stem or file name, or by its path inside `configs/`.
+
+        Raises:
+            ConfigError: missing, outside `configs/`, or not TOML.
+        """
+        if "/" in name:
+            path = Path(name).resolve()
+            if path.parent != self.configs.resolve():
+                raise ConfigError(
+                    f"{name} lies outside {self.configs}",
+                    "A config is a file directly in configs/: move it there.",
+                )
+        else:
+            path = self.configs / f"{name.removesuffix('.toml')}.toml"
+        return configs.load(path)
+
+    @property
+    def notes(self) -> Notes:
+        """The pinned baseline and the notes, as they are now."""
+        return notes.load(self.root)
+
+    def list_configs(self) -> list[Path]:
+        """The files of `configs/`, by name."""
+        return sorted(self.configs.glob("*.toml"))
+
+    def run_directories(self) -> list[Path]:
+        """Every directory in `results/` that may be a run."""
+        if not os.path.lexists(self.results):
+            return []
+        with storage_errors("read the runs"):
+            names = sorted(os.listdir(self.results))  # noqa: PTH208  names, for the filter before any stat
+        shown = (name for name in names if name[0] != "." and name != "comparisons")
+        return [self.results / name for name in shown if os.path.isdir(self.results / name)]  # noqa: PTH112  no ELOOP
+
+    def list_runs(self) -> list[RunView]:
+        """Every run in `results/`, oldest first."""
+        return in_order(self.view(path) for path in self.run_directories())
+
+    def show(self, name: str) -> RunView:
+        """One run by its id, or the newest one of a config's stem.
+
+        Raises:
+            UsageError: no such run.
+        """
+        if one_name(name) and os.path.isdir(self.results / name):  # noqa: PTH112  False where it cannot be read
+            return self.view(self.results / name)
+        matching = [v for v in self.list_runs() if v.stem == name.removesuffix(".toml")]
+        if not matching:
+            raise UsageError(f"no run {name!r} in {self.results}", "List what there is with: exptui ls")
+        return matching[-1]
+
+    def view(self, path: Path) -> RunView:
+        """A run by its directory, as it is now."""
+        try:
+            record, state = run.observe(path)
+        except CorruptError as error:
+            return RunView(path.name, path, RunState.EXTERNAL, None, error.message)
+        except OSError as error:
+            return RunView(path.name, path, RunState.EXTERNAL, None, f"run.json: {error.strerror}")
+        leftovers = record is not None and record.phase is run.Phase.EXITED and run.is_working(path, record)
+        return RunView(path.name, path, state, record, "", leftovers)
+
+    def list_archives(self) -> list[Archived]:
+        """What is in `archive/`, from its sidecars and ledger."""
+        if not self.archives.is_dir():
+            return []
+        from exptui.core.archive.listing import list_archives
+
+        return list_archives(self.archives)
+
+    def archived(self, name: str) -> Path:
+        """The file of an archived run, by its id or for the newest one of a config's stem.
+
+        Raises:
+            UsageError: there is none of that name.
+        """
+        stem = name.removesuffix(".tar.gz")
+        path = self.archives / f"{stem}.tar.gz"
+        if one_name(name) and os.path.isfile(path):  # noqa: PTH113  False where it cannot be read
+            return path
+        known = (one for one in self.list_archives() if run.stem_of(one.run_id) == stem)
+        if newest := max(known, key=lambda one: one.run_id, default=None):
+            return newest.path
+        raise UsageError(
+            f"no archive {name!r} in {self.archives}", "List what there is with: exptui ls archive"
+        )
+
+    def verification_states(self) -> dict[str, State]:
+        """How far each verification at work is, by the name of its directory."""
+        if not (self.archives / RESTORATION).is_dir():
+            return {}
+        from exptui.core.audit import session
+
+        alive = (path for path in sorted((self.archives / RESTORATION).iterdir()) if session.is_alive(path))
+        return {path.name: state for path in alive if (state := session.state(path)) is not None}
+
+    def audits(self, run_id: str) -> list[AuditReport]:
+        """The finished verifications of a run, the newest first."""
+        if not (self.archives / RESTORATION).is_dir():
+            return []
+        from exptui.core.audit import session
+
+        found = (session.report(path) for path in session.audits(self.archives, run_id))
+        return [report for report in found if report is not None]
+
+
+def in_order(views: Iterable[RunView]) -> list[RunView]:
+    """Oldest first, without the directories that another run is taking over."""
+    found = list(views)
+    adopted = {v.record.adopted for v in found if v.record}
+    shown = (v for v in found if v.run_id not in adopted)
+    return sorted(shown, key=lambda v: (v.record.queued_at if v.record else "", v.run_id))
