@@ -32,6 +32,13 @@ THEME = Theme(
     surface="#1a1e26",
     panel="#3a4252",
     dark=True,
+    variables={
+        "scrollbar": "#3a4252",
+        "scrollbar-hover": "#8f9bb3",
+        "scrollbar-active": "#4fb3bf",
+        "scrollbar-background": "#12151b",
+        "scrollbar-corner-color": "#12151b",
+    },
 )
 TERMINAL_BEAT = 1.0  # seconds between two looks at whether the terminal is still there
 GONE = select.POLLHUP | select.POLLERR | select.POLLNVAL

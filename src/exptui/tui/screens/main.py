@@ -50,6 +50,7 @@ def _details() -> ModuleType:
 class MainScreen(Actions, Screen[None]):
     """State lives here and flows down; threads post facts up through the bridge."""
 
+    DEFAULT_CLASSES = "-normal show-runs"  # as most begin: where they fit, nothing is styled twice
     AUTO_FOCUS = ""  # the first look decides
     BINDINGS: ClassVar[list[BindingType]] = [*bindings()]
     HORIZONTAL_BREAKPOINTS = [  # noqa: RUF012  an instance variable there
@@ -111,13 +112,15 @@ class MainScreen(Actions, Screen[None]):
         if self.begun:
             self.select()
         else:  # the lists are the first frame; whatever else there is follows it
-            self.begun = True
             self._held.close()
             self.go("runs" if self.snapshot.runs else "configs")
             self.call_after_refresh(self._first)
 
     def _first(self) -> None:
         """After the first frame: the detail, and what a crash left."""
+        if self.begun:
+            return
+        self.begun = True
         gc.freeze()  # what the start has made is there to stay
         gc.set_threshold(*GENERATIONS)
         self.select(again=True)
@@ -276,8 +279,10 @@ class MainScreen(Actions, Screen[None]):
 
     def show_pane(self, name: str) -> None:
         """On a narrow screen only one pane is shown."""
-        for one in (*PANES, "detail"):
-            self.set_class(one == name, f"show-{one}")
+        if not self.has_class(f"show-{name}"):
+            for one in (*PANES, "detail"):
+                self.set_class(one == name, f"show-{one}", update=False)
+            self.update_node_styles()
 
     def on_row_list_chosen(self, event: RowList.Chosen) -> None:
         """Enter on a list opens the detail."""
@@ -295,6 +300,8 @@ class MainScreen(Actions, Screen[None]):
 
     def select(self, *, again: bool = False) -> None:
         """Ask for the detail of what the cursor is on, if that is another subject or a changed one."""
+        if not self.begun:
+            return
         focused = self.focused
         pane = focused.id if focused is not None and focused.id in PANES else self._pane_of_subject()
         subject = self._find(pane, self.query_one(f"#{pane}", RowList).key)
