@@ -12,8 +12,6 @@ from exptui.cli.exits import CORRUPT, FAILED, INTERNAL, OK, PIPE, UNKNOWN, USAGE
 from exptui.core.errors import CorruptError, ExptuiError, UsageError
 from exptui.core.monitor.text import clean
 
-MANY = 100_000  # objects: imports and lists of runs make many, and hardly one is garbage
-
 # Each command is a function of its name; only the module here that has it is imported.
 MODULES = {
     "archives": ("archive", "check", "verify", "restore"),
@@ -25,7 +23,7 @@ MODULES = {
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code (contract §7). Never raises for an expected failure."""
-    gc.set_threshold(MANY)
+    gc.disable()  # imports and lists make many objects, and hardly one is garbage
     try:
         return _flushed(_command(sys.argv[1:] if argv is None else argv))
     except ExptuiError as error:
@@ -47,6 +45,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         print("exptui: internal error, please report:", file=sys.stderr)
         print("\n".join(clean(line) for line in traceback.format_exc().splitlines()), file=sys.stderr)
         return INTERNAL
+    finally:
+        gc.enable()
 
 
 def _command(words: Sequence[str]) -> int:
@@ -62,6 +62,8 @@ def _command(words: Sequence[str]) -> int:
         if arguments.command != "cockpit":
             module = next(name for name, commands in MODULES.items() if arguments.command in commands)
             command: Callable[..., int] = getattr(import_module(f"exptui.cli.{module}"), arguments.command)
+            if module != "lists":
+                gc.enable()
             return command(arguments)
         workspace = arguments.workspace
     return _cockpit(workspace)

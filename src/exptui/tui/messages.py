@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 from textual.message import Message
@@ -11,43 +10,48 @@ from textual.message import Message
 from exptui.core.monitor.catalog import Snapshot
 
 
-@dataclass
 class SnapshotTaken(Message):
     """The workspace looked different from before."""
 
-    snapshot: Snapshot
+    def __init__(self, snapshot: Snapshot) -> None:
+        super().__init__()
+        self.snapshot = snapshot
 
 
-@dataclass
 class Answered(Message):
     """A question put to the reading thread has its answer; `reply` takes it on the screen's side."""
 
-    reply: Callable[[Any], None]
-    value: Any
+    def __init__(self, reply: Callable[[Any], None], value: Any) -> None:
+        super().__init__()
+        self.reply = reply
+        self.value = value
 
 
-@dataclass
 class Failed(Message):
     """Something could not be done; said as it is to the person."""
 
-    message: str
-    hint: str = ""
+    def __init__(self, message: str, hint: str = "") -> None:
+        super().__init__()
+        self.message = message
+        self.hint = hint
 
 
-@dataclass
 class OperationMoved(Message):
     """How far a long operation is, in bytes."""
 
-    name: str
-    title: str
-    done: int
-    total: int
+    def __init__(self, name: str, title: str, done: int, total: int) -> None:
+        super().__init__()
+        self.name = name
+        self.title = title
+        self.done = done
+        self.total = total
 
 
-@dataclass
 class OperationEnded(Message):
     """A long operation is over; `text` says what came of it."""
 
-    name: str
-    text: str
-    good: bool
+    def __init__(self, name: str, text: str, good: bool) -> None:
+        super().__init__()
+        self.name = name
+        self.text = text
+        self.good = good

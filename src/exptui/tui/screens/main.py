@@ -36,7 +36,6 @@ if TYPE_CHECKING:
 
 PANES = ("configs", "runs", "archives")
 NARROW = 100
-GENERATIONS = (2000, 10, 10)  # objects until garbage is looked for
 PATIENCE = 0.25  # seconds
 
 
@@ -74,7 +73,7 @@ class MainScreen(Actions, Screen[None]):
         self.wanted = ""  # a run to put the cursor on as soon as it is listed
         self.log_of = ""
         self.begun = False
-        self._held = ExitStack()
+        self._held, self._painting = ExitStack(), False
 
     def compose(self) -> ComposeResult:
         """Header, lists, detail, activity, keys."""
@@ -91,9 +90,19 @@ class MainScreen(Actions, Screen[None]):
     def on_mount(self) -> None:
         """Begin to watch. Nothing is painted before the first look, unless that takes its time."""
         self._held.enter_context(self.app.batch_update())
-        self.set_timer(PATIENCE, self._held.close)
+        self.set_timer(PATIENCE, self._paint)
         self._keys()
         self.bridge.start()
+
+    def _paint(self) -> None:
+        """From now on what changes is painted."""
+        self._painting = True
+        self._held.close()
+
+    def _compositor_refresh(self) -> None:
+        # Textual renders a frame also while updates are batched, and throws it away.
+        if self._painting:
+            super()._compositor_refresh()
 
     def on_unmount(self) -> None:
         """Let the threads end."""
@@ -112,7 +121,7 @@ class MainScreen(Actions, Screen[None]):
         if self.begun:
             self.select()
         else:  # the lists are the first frame; whatever else there is follows it
-            self._held.close()
+            self._paint()
             self.go("runs" if self.snapshot.runs else "configs")
             self.call_after_refresh(self._first)
 
@@ -121,8 +130,9 @@ class MainScreen(Actions, Screen[None]):
         if self.begun:
             return
         self.begun = True
-        gc.freeze()  # what the start has made is there to stay
-        gc.set_threshold(*GENERATIONS)
+        if not gc.isenabled():  # the start is over, and what it made is there to stay
+            gc.freeze()
+            gc.enable()
         self.select(again=True)
         self.bridge.recover(self._recovered)
 
