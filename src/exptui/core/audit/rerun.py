@@ -17,7 +17,6 @@ from exptui.core.audit.original import Original
 from exptui.core.audit.request import Request, recorded_trainer
 from exptui.core.configs import config
 from exptui.core.configs.config import Config
-from exptui.core.errors import Cancelled
 from exptui.core.files import Cancel
 from exptui.core.runs import launch, run, stop
 from exptui.core.runs.launch import Places
@@ -142,9 +141,14 @@ class Reruns:
         argv = prepare(directory, recipe) if prepare else ()
         self.cancel.check()
         begin, offset = time.monotonic(), time.time() - time.monotonic()
-        launch.begin(directory, self.config, recipe, self.places, f"{self.directory.name}.{label}", argv)
+        ticket = f"{self.directory.parent.name}.{label}"  # of this verification alone
+        launch.begin(directory, self.config, recipe, self.places, ticket, argv)
         began = (directory / CONFIG).stat().st_mtime_ns
-        ended_by, record, state = self._wait(directory, watch)
+        try:
+            ended_by, record, state = self._wait(directory, watch)
+        except BaseException:  # nothing of it may work on below directories that are about to be removed
+            stop.end(directory)
+            raise
         stepped = abs(time.time() - time.monotonic() - offset) > 1
         return Rerun(directory, record, state, ended_by, None if stepped else began, time.monotonic() - begin)
 
@@ -160,13 +164,8 @@ class Reruns:
                 started = time.monotonic()
             timeout = self.request.options.timeout
             late = timeout and started is not None and time.monotonic() - started > timeout
-            try:
-                self.cancel.check()
-                ended_by = f"timed out after {timeout:g} s" if late else watch(directory)
-            except Cancelled:
-                stop.end(directory)
-                raise
-            if ended_by:
+            self.cancel.check()
+            if ended_by := f"timed out after {timeout:g} s" if late else watch(directory):
                 stop.end(directory)
                 ended, state = run.observe(directory)
                 return ended_by, ended or record, state
