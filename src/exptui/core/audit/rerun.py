@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import glob
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -174,11 +175,15 @@ class Reruns:
 
 def copied(rerun: Rerun, files: list[FileEntry]) -> list[str]:
     """Outputs that are older than the run they are of, or linked from elsewhere: it has not made them."""
+    stats = {file.path: (rerun.directory / file.path).stat() for file in files}
+    names = Counter(stat.st_ino for stat in stats.values())  # a link to a file of its own it has made itself
     found = []
     for file in files:
         if file.size and file.file_class == "identity" and file.path != CONFIG:
-            stat = (rerun.directory / file.path).stat()
-            if stat.st_nlink > 1 or (rerun.began is not None and stat.st_mtime_ns < rerun.began):
+            stat = stats[file.path]
+            if stat.st_nlink > names[stat.st_ino] or (
+                rerun.began is not None and stat.st_mtime_ns < rerun.began
+            ):
                 found.append(file.path)
     return found
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -20,7 +19,6 @@ from exptui.core.archive import manifest as mf
 from exptui.core.audit import session
 from exptui.core.audit.compare import blanked, compare_files
 from exptui.core.audit.report import AuditReport, Verdict, headline, lines, worst
-from exptui.core.audit.request import Options
 from exptui.core.errors import UsageError
 from exptui.core.files import read_json, sha256_bytes, write_atomic
 from exptui.core.runs.run import RunState
@@ -374,40 +372,3 @@ def test_the_verdict_is_the_exit_code_also_where_nobody_reads_it(tmp_path: Path)
         )
         os.close(write)
         assert (done.returncode, b"Traceback" in done.stderr) == (code, False)
-
-
-def test_two_verifications_work_beside_each_other(tmp_path: Path) -> None:
-    """Each waits for the other to be at work, so neither ends alone."""
-    script = f"{SAME}; [ -e {tmp_path}/again ] || exit 0; touch {tmp_path}/$$.here; until [ -e {tmp_path}/go ]; do sleep 0.05; done"
-    space = workspace(tmp_path, command=["sh", "-c", script, "{output}"])
-    settings = space.root / "exptui.toml"
-    settings.write_text(settings.read_text() + "[queue]\nslots = 2\n")
-    names = [finished(space), finished(space)]
-    (tmp_path / "again").touch()
-    directories = [space.verify(space.request(name, Options(cause=False))) for name in names]
-    until(lambda: len(list(tmp_path.glob("*.here"))) == 2)
-    (tmp_path / "go").touch()
-    reports = [list(space.follow(directory))[-1] for directory in directories]
-    assert [r.verdict for r in reports if isinstance(r, AuditReport)] == 2 * [Verdict.REPRODUCED]
-
-
-@pytest.mark.parametrize("broken", ["mkdir chronicle.cmeta.open", "echo {} > run.json"])
-def test_no_rerun_works_on_behind_a_verdict(tmp_path: Path, broken: str) -> None:
-    mark = tmp_path / "pid"
-    again = f"echo $$ > {mark}; {broken}; exec sleep 60"
-    writes = "import pathlib; from exptui.chronicle import Writer; Writer.create(pathlib.Path(), '0' * 64, ()).seal()"
-    script = f'cd $EXPTUI_OUTPUT; {SAME}; [ -e {mark} ] && {{ {again}; }}; {sys.executable} -c "{writes}"'
-    space = workspace(tmp_path, script)
-    run_id = finished(space)
-    mark.touch()
-    report = verified(space, run_id)
-    assert (report.verdict, broken.rsplit(maxsplit=1)[-1] in report.reason) == (Verdict.UNKNOWN, True)
-    until(lambda: not Path(f"/proc/{mark.read_text().strip()}").exists(), 5)
-
-
-def test_the_verifications_of_a_copy_are_not_those_of_the_run(tmp_path: Path) -> None:
-    space = workspace(tmp_path, SAME)
-    run_id = finished(space)
-    shutil.copytree(space.results / run_id, space.results / f"{run_id}_copy")
-    verified(space, f"{run_id}_copy")
-    assert [len(space.audits(name)) for name in (run_id, f"{run_id}_copy")] == [0, 1]
