@@ -23,6 +23,7 @@ from exptui.core.files import (
     free_bytes,
     fsync_dir,
     locked_directory,
+    open_regular,
     rename,
     storage_errors,
     write_all,
@@ -218,7 +219,7 @@ def card_of(archive_path: Path) -> dict[str, Any] | None:
     """The card of an archive; None where there is none, or none that can be read."""
     path = beside(archive_path.parent, run_id_of(archive_path), CARD)
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             return msgspec.json.decode(file.read(MAX_CARD), type=dict[str, Any])
-    except (FileNotFoundError, msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+    except (OSError, msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return None

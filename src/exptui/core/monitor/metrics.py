@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 
 from exptui import chronicle
+from exptui.core.files import open_regular
 
 SAMPLES = 400
 STEPS = ("step", "epoch", "cycle", "iteration", "global_step")
@@ -70,7 +71,8 @@ def _of_chronicle(directory: Path, problems: list[str]) -> dict[str, dict[int, f
 
 def _bytes(path: Path, problems: list[str]) -> bytes:
     try:
-        return path.read_bytes()
+        with open_regular(path) as file:
+            return file.read()
     except FileNotFoundError:
         return b""
     except OSError as error:
