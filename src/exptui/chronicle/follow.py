@@ -7,6 +7,7 @@ from typing import BinaryIO
 
 from exptui.chronicle.reader import Scan
 from exptui.chronicle.records import HEADER, OPEN_NAME, SEALED_NAME, BadBodyError, Checkpoint, CycleRecord
+from exptui.core.files import open_regular
 
 
 class Follower:
@@ -43,7 +44,7 @@ class Follower:
     def _open(self) -> BinaryIO | None:
         for name in (OPEN_NAME, SEALED_NAME):
             try:
-                return (self.directory / name).open("rb")
+                return open_regular(self.directory / name)
             except FileNotFoundError:
                 continue
         return None

@@ -64,7 +64,8 @@ def first_mismatch(baseline: Chronicle, candidate: Chronicle) -> Mismatch | None
         pairs = zip(_facts(ours, names), _facts(theirs, names), strict=True)
         fields = tuple((a[0], a[2], b[2]) for a, b in pairs if a[1] != b[1])
         if fields:
-            found.append(Mismatch(ours.cycle, ours.phase.name.lower(), fields))
+            first = min(ours, theirs, key=lambda record: record.cycle)
+            found.append(Mismatch(first.cycle, first.phase.name.lower(), fields))
             break
     else:
         shorter = min(len(baseline.records), len(candidate.records))
@@ -75,7 +76,9 @@ def first_mismatch(baseline: Chronicle, candidate: Chronicle) -> Mismatch | None
     for mark, other in zip(baseline.checkpoints, candidate.checkpoints, strict=False):
         if mark != other:
             texts = [f"{at.cycle}:{at.sha256.hex()}" for at in (mark, other)]
-            found.append(Mismatch(mark.cycle, "checkpoint", (("checkpoint", texts[0], texts[1]),)))
+            found.append(
+                Mismatch(min(mark.cycle, other.cycle), "checkpoint", (("checkpoint", texts[0], texts[1]),))
+            )
             break
     else:
         cycles = [[at.cycle for at in side.checkpoints] for side in (baseline, candidate)]

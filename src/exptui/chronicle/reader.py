@@ -29,6 +29,7 @@ from exptui.chronicle.records import (
     crc64,
     decode_record,
 )
+from exptui.core.files import open_regular
 
 _LOOK = 256 << 10  # bytes of would-be frames that are looked at behind a bad one; a crash leaves none
 
@@ -161,7 +162,8 @@ def decode(data: bytes) -> Chronicle:
 
 def read(path: Path) -> Chronicle:
     """Read one file. A file under the sealed name that says it is open is CORRUPT."""
-    found = decode(path.read_bytes())
+    with open_regular(path) as file:
+        found = decode(file.read())
     if path.name == SEALED_NAME and found.status in {Status.OPEN, Status.TORN}:
         return replace(found, status=Status.CORRUPT, problem="a sealed file that says it is open")
     return found

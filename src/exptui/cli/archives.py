@@ -9,7 +9,7 @@ from pathlib import Path
 
 import msgspec
 
-from exptui.cli.exits import CORRUPT, OK, nobody_reads
+from exptui.cli.exits import CORRUPT, FAILED, OK, nobody_reads
 from exptui.cli.lists import print_json
 from exptui.cli.progress import ProgressLine
 from exptui.core.archive.check import Subset
@@ -57,15 +57,17 @@ def check(arguments: argparse.Namespace) -> int:
             head=arguments.head,
             progress=lambda name: partial(line.show, f"checking {name}"),
         )
-    code = CORRUPT if any(result.problems for result in (*results, book)) else OK
+    code = FAILED if any(result.unread for result in results) else OK
+    code = CORRUPT if any(result.problems for result in (*results, book)) else code
     if arguments.json:
         print_json(msgspec.to_builtins([*results, book]))
         return code
     for result in (*results, book) if results or book.identity or book.problems else ():
         signer = f"  signed by {clean(result.signer)}" if result.signer else ""
         head = f"  head {result.identity}" if result is book and book.identity else ""
-        print(f"{clean(result.run_id)}  {'CORRUPT' if result.problems else 'intact'}{signer}{head}")
-        for problem in result.problems:
+        word = "CORRUPT" if result.problems else "NOT CHECKED" if result.unread else "intact"
+        print(f"{clean(result.run_id)}  {word}{signer}{head}")
+        for problem in (*result.problems, *filter(None, [result.unread])):
             print(f"  {clean(problem)}")
     if not results:
         print("no archives yet; seal a finished run with: exptui archive RUN")

@@ -11,7 +11,9 @@ import errno
 import fcntl
 import os
 import re
+import stat
 from collections.abc import Callable, Iterator
+from io import BufferedReader
 from pathlib import Path
 from typing import Self, TypeVar
 
@@ -172,7 +174,7 @@ def sha256_file(path: Path, on_bytes: Callable[[int], None] | None = None) -> tu
     import hashlib
 
     digest, size = hashlib.sha256(), 0
-    with path.open("rb", buffering=0) as file:
+    with open_regular(path) as file:
         while block := file.read(BLOCK):
             digest.update(block)
             size += len(block)
@@ -191,6 +193,23 @@ def pretty_json(value: object) -> bytes:
     return msgspec.json.format(msgspec.json.encode(value, order="sorted"), indent=2) + b"\n"
 
 
+def open_regular(path: Path) -> BufferedReader:
+    """A file, to be read; what stands in its place is an error: a FIFO would be waited for without end.
+
+    Raises:
+        OSError: it cannot be opened, or is no regular file.
+    """
+    return open(path, "rb", opener=_open_regular)
+
+
+def _open_regular(path: str, flags: int) -> int:
+    fd = os.open(path, flags | os.O_NONBLOCK)
+    if stat.S_ISREG(os.fstat(fd).st_mode):
+        return fd
+    os.close(fd)
+    raise OSError(errno.EINVAL, "is not a regular file", str(path))
+
+
 def read_json(path: Path, kind: type[T]) -> T:
     """Decode a JSON file into a msgspec type.
 
@@ -199,7 +218,8 @@ def read_json(path: Path, kind: type[T]) -> T:
         OSError: the file cannot be read.
     """
     try:
-        return msgspec.json.decode(path.read_bytes(), type=kind)
+        with open_regular(path) as file:
+            return msgspec.json.decode(file.read(), type=kind)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise CorruptError(
             f"{path}: {error}", "The file is damaged or was written by something else."

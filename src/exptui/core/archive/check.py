@@ -13,6 +13,7 @@ from exptui.core.archive import ledger, signature
 from exptui.core.archive import manifest as mf
 from exptui.core.archive.ledger import GZ, Book
 from exptui.core.archive.listing import (
+    ALL_SIDECARS,
     CARD,
     DIGESTS,
     MANIFEST,
@@ -25,8 +26,8 @@ from exptui.core.archive.listing import (
 from exptui.core.archive.reader import Reader
 from exptui.core.archive.seal import Meter
 from exptui.core.archive.signature import Signer
-from exptui.core.errors import CorruptError
-from exptui.core.files import Cancel, Progress, sha256_bytes, sha256_file, storage_errors
+from exptui.core.errors import CorruptError, StorageError
+from exptui.core.files import Cancel, Progress, open_regular, sha256_bytes, sha256_file, storage_errors
 
 _LINE = re.compile(r"([0-9a-f]{64})  ([^/\n]+)")
 _COPY = "Restore it from another copy."
@@ -36,13 +37,14 @@ _COPY = "Restore it from another copy."
 class CheckResult:
     """Are the bytes intact. `identity` is known only when all of them were read and are.
 
-    `signer` says who signed, '' where nobody did. Of the ledger the identity is the digest of its last line.
+    `signer` says who signed, '' where nobody did. `unread`: why that is not known: it could not be read. Of the ledger the identity is the digest of its last line.
     """
 
     run_id: str
     identity: str | None
     problems: list[str]
     signer: str = ""
+    unread: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +82,9 @@ def check(
     known = ledger.archived(book.events).get(run_id)
     if known is None:
         problems.append(f"{run_id} is not in the ledger")
+    names = (beside(folder, run_id, end) for end in (TARBALL, *ALL_SIDECARS))
+    if odd := [f"{path.name} is not a file" for path in names if path.exists() and not path.is_file()]:
+        return CheckResult(run_id, None, [*problems, *odd])
     if not archive_path.exists():
         return CheckResult(run_id, None, [f"{archive_path.name} is missing", *problems])
     identity, signer = None, ""
@@ -138,14 +143,17 @@ def check_all(
 ) -> Iterator[CheckResult]:
     """Check these archives, or all, and then the ledger itself; the bytes only of those in the subset.
 
-    With `head` the ledger must hold the line with that digest. `progress` is asked once for each archive.
+    One that the disk does not give hides no other. With `head` the ledger must hold the line with that digest. `progress` is asked once for each archive.
     """
     book = ledger.load(archive_dir)
     there = sorted(p for p in archive_dir.glob(f"*{TARBALL}") if not p.name.startswith("."))
     for path in paths or there:
         run_id = run_id_of(path)
         meter = progress(run_id) if progress is not None else None
-        yield check(path, read_data=read_data and run_id in subset, book=book, progress=meter)
+        try:
+            yield check(path, read_data=read_data and run_id in subset, book=book, progress=meter)
+        except StorageError as error:
+            yield CheckResult(run_id, None, [], unread=error.message)
     problems = list(book.problems)
     if not paths:
         gone = ledger.archived(book.events).keys() - {run_id_of(path) for path in there}
@@ -218,7 +226,7 @@ def _digests(archive_dir: Path, run_id: str) -> dict[str, str] | None:
     """
     path = beside(archive_dir, run_id, DIGESTS)
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             lines = file.read(4096).decode().split("\n")
     except FileNotFoundError:
         return None
@@ -233,7 +241,7 @@ def _digests(archive_dir: Path, run_id: str) -> dict[str, str] | None:
 def _sidecar_manifest(archive_dir: Path, run_id: str) -> bytes | None:
     path = beside(archive_dir, run_id, MANIFEST)
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             return file.read(mf.MAX_MANIFEST + 1)
     except FileNotFoundError:
         return None

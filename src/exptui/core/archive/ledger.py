@@ -13,6 +13,7 @@ from exptui.core.files import (
     append_durable,
     canonical_json,
     fsync_dir,
+    open_regular,
     sha256_bytes,
     storage_errors,
 )
@@ -71,7 +72,7 @@ def append(archive_dir: Path, event: dict[str, Any]) -> None:
         if lock is None:  # pragma: no cover - take() waits
             return
         with lock:
-            data = path.read_bytes() if path.exists() else b""
+            data = _bytes(path)
             whole = data[: data.rfind(b"\n") + 1]
             line = {k: v for k, v in event.items() if k not in ("previous", "torn", "sha256")}
             if whole != data:
@@ -86,6 +87,14 @@ def append(archive_dir: Path, event: dict[str, Any]) -> None:
             append_durable(path, canonical_json(line))
 
 
+def _bytes(path: Path) -> bytes:
+    try:
+        with open_regular(path) as file:
+            return file.read()
+    except FileNotFoundError:
+        return b""
+
+
 def load(archive_dir: Path) -> Book:
     """The ledger, read and proved.
 
@@ -94,7 +103,7 @@ def load(archive_dir: Path) -> Book:
     """
     path = archive_dir / NAME
     with storage_errors("read the ledger"):
-        data = path.read_bytes() if path.exists() else b""
+        data = _bytes(path)
     book = Book([], [], [])
     lines = data.split(b"\n")
     torn = lines.pop()

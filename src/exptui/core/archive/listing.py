@@ -9,7 +9,7 @@ import msgspec
 
 from exptui.core.archive import ledger
 from exptui.core.errors import ArchiveError
-from exptui.core.files import storage_errors
+from exptui.core.files import open_regular, storage_errors
 
 TARBALL, MANIFEST, DIGESTS, CARD = ".tar.gz", ".manifest.json", ".sha256", ".card.json"
 SIDECARS = (MANIFEST, DIGESTS, CARD)
@@ -82,7 +82,7 @@ def card_of(archive_path: Path) -> dict[str, Any] | None:
     """The card of an archive; None where there is none, or none that can be read."""
     path = beside(archive_path.parent, run_id_of(archive_path), CARD)
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             return msgspec.json.decode(file.read(MAX_CARD), type=dict[str, Any])
-    except (FileNotFoundError, msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+    except (OSError, msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return None

@@ -16,7 +16,7 @@ from exptui.core.archive.codec import DeflateError, crc32, inflater
 from exptui.core.archive.manifest import MAX_MANIFEST, NAME, FileEntry, OnBytes, decode
 from exptui.core.archive.tarball import RECORD, end, header, header_size
 from exptui.core.errors import CorruptError
-from exptui.core.files import BLOCK, Cancel, storage_errors
+from exptui.core.files import BLOCK, Cancel, open_regular, storage_errors
 
 _MAX_PAX = 16 << 10
 _MAX_RATIO = 1032  # deflate says at most 258 bytes in two bits
@@ -62,7 +62,7 @@ class Reader:
         self._thread: ThreadPoolExecutor | None = None
         self._inflate = inflater()
         with storage_errors("open the archive"):
-            self._file = path.open("rb")
+            self._file = open_regular(path)
         self._forget()
         try:
             self._check_flags()

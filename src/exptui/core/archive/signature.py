@@ -14,7 +14,7 @@ from pathlib import Path
 
 from exptui.core import user
 from exptui.core.errors import ArchiveError, ConfigError, CorruptError
-from exptui.core.files import storage_errors
+from exptui.core.files import open_regular, storage_errors
 
 NAMESPACE = "exptui-archive-v1"
 SECONDS = 30  # how long a key, an agent or a token may take
@@ -77,7 +77,7 @@ def sign(data: bytes, key: str) -> bytes:
 def load(path: Path) -> bytes | None:
     """The bytes of a signature; None where there is none."""
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             return file.read(_MAX + 1)
     except FileNotFoundError:
         return None

@@ -16,9 +16,12 @@ CHEAP = 60.0
 NOT_EXAMINED = "not examined"
 
 
-def examine(reruns: Reruns, first: Rerun, cycle: int | None, prepare: Prepare | None = None) -> str:
+def examine(
+    reruns: Reruns, first: Rerun, cycle: int | None, phase: str, prepare: Prepare | None = None
+) -> str:
     """Run it once more, to the same cycle where there is one, and compare the two re-runs.
 
+    Where the first one lacks what the original has at that cycle, all that it wrote is compared.
     `prepare` is what the first one was prepared with.
 
     Raises:
@@ -27,9 +30,14 @@ def examine(reruns: Reruns, first: Rerun, cycle: int | None, prepare: Prepare | 
     live: LiveComparison | None = None
     seen = chronicle.read_for(first.directory)
     if cycle is not None and seen is not None:
-        records = tuple(record for record in seen.records if record.cycle <= cycle)
-        marks = tuple(mark for mark in seen.checkpoints if mark.cycle <= cycle)
-        live = LiveComparison(replace(seen, records=records, checkpoints=marks), bounded=True)
+        there = any(
+            one.cycle == cycle for one in (seen.checkpoints if phase == "checkpoint" else seen.records)
+        )
+        if there or not first.finished:
+            upto = cycle if there else max(cycle, *(record.cycle for record in seen.records))
+            records = tuple(record for record in seen.records if record.cycle <= upto)
+            marks = tuple(mark for mark in seen.checkpoints if mark.cycle <= upto)
+            live = LiveComparison(replace(seen, records=records, checkpoints=marks), bounded=True)
 
     def watch(directory: Path) -> str:
         if live is None:
@@ -41,6 +49,8 @@ def examine(reruns: Reruns, first: Rerun, cycle: int | None, prepare: Prepare | 
         return f"nondeterministic: a second re-run differs from the first at cycle {live.mismatch.cycle}"
     if live is not None and live.complete:
         return f"stable-difference: a second re-run is the same up to cycle {cycle}"
+    if live is not None and second.finished:
+        return f"nondeterministic: a second re-run ended after {live.cycles} cycles"
     if not (first.finished and second.finished):
         return f"{NOT_EXAMINED}: {second.why()}"
     recipe = second.record.recipe

@@ -67,20 +67,39 @@ def _compare(
     if base[1].sha256 == new[1].sha256:
         return FileAudit(path=path, file_class="identity", status="equal")
     left, right = base[0] / path, new[0] / path
-    if fields and (used := _declared(left, right, fields)):
-        return FileAudit(path=path, file_class="identity", status="equal except declared", declared=used)
+    if fields and (found := _declared(left, right, fields)):
+        return FileAudit(path=path, file_class="identity", status=found[0], declared=found[1])
     offset = first_difference(left, right)
     return FileAudit(path=path, file_class="identity", status="differs", offset=offset)
 
 
-def _declared(left: Path, right: Path, fields: tuple[str, ...]) -> tuple[str, ...]:
-    """The declared fields that differ, when the two files are the same in every other byte; empty otherwise."""
+def _declared(left: Path, right: Path, fields: tuple[str, ...]) -> tuple[FileStatus, tuple[str, ...]] | None:
+    """The declared fields that differ, when the two files are the same in every other byte; None otherwise."""
     try:
-        (ours, base), (theirs, new) = (blanked(path.read_text("utf-8"), fields) for path in (left, right))
+        text = left.read_bytes().decode()
+        (ours, base), (theirs, new) = blanked(text, fields), blanked(right.read_bytes().decode(), fields)
+        status: FileStatus = (
+            "not compared" if _all_declared(json.loads(text), fields) else "equal except declared"
+        )
     except (ValueError, RecursionError):
-        return ()
+        return None
     differing = tuple(name for name in base if base[name] != new.get(name))
-    return differing if ours == theirs else ()
+    return (status, differing) if ours == theirs and differing else None
+
+
+def _all_declared(value: object, fields: Collection[str], path: str = "") -> bool:
+    """Whether no value in it is left that would be compared."""
+    inside = value.items() if isinstance(value, dict) else ()
+    return path in fields or (
+        isinstance(value, dict)
+        and all(_all_declared(item, fields, f"{path}.{key}" if path else key) for key, item in inside)
+    )
+
+
+def something(audits: Iterable[FileAudit], files: Iterable[FileEntry]) -> bool:
+    """Whether of a file that is neither empty nor the config at least a part was compared."""
+    full = {file.path for file in files if file.size and file.path != CONFIG}
+    return any(audit.path in full and audit.status != "not compared" for audit in audits)
 
 
 def blanked(text: str, fields: Collection[str]) -> tuple[str, dict[str, str]]:

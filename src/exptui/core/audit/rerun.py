@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import glob
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +18,6 @@ from exptui.core.audit.original import Original
 from exptui.core.audit.request import Request, recorded_trainer
 from exptui.core.configs import config
 from exptui.core.configs.config import Config
-from exptui.core.errors import Cancelled
 from exptui.core.files import Cancel
 from exptui.core.runs import launch, run, stop
 from exptui.core.runs.launch import Places
@@ -142,9 +142,14 @@ class Reruns:
         argv = prepare(directory, recipe) if prepare else ()
         self.cancel.check()
         begin, offset = time.monotonic(), time.time() - time.monotonic()
-        launch.begin(directory, self.config, recipe, self.places, f"{self.directory.name}.{label}", argv)
+        ticket = f"{self.directory.parent.name}.{label}"  # of this verification alone
+        launch.begin(directory, self.config, recipe, self.places, ticket, argv)
         began = (directory / CONFIG).stat().st_mtime_ns
-        ended_by, record, state = self._wait(directory, watch)
+        try:
+            ended_by, record, state = self._wait(directory, watch)
+        except BaseException:  # nothing of it may work on below directories that are about to be removed
+            stop.end(directory)
+            raise
         stepped = abs(time.time() - time.monotonic() - offset) > 1
         return Rerun(directory, record, state, ended_by, None if stepped else began, time.monotonic() - begin)
 
@@ -160,13 +165,8 @@ class Reruns:
                 started = time.monotonic()
             timeout = self.request.options.timeout
             late = timeout and started is not None and time.monotonic() - started > timeout
-            try:
-                self.cancel.check()
-                ended_by = f"timed out after {timeout:g} s" if late else watch(directory)
-            except Cancelled:
-                stop.end(directory)
-                raise
-            if ended_by:
+            self.cancel.check()
+            if ended_by := f"timed out after {timeout:g} s" if late else watch(directory):
                 stop.end(directory)
                 ended, state = run.observe(directory)
                 return ended_by, ended or record, state
@@ -175,11 +175,15 @@ class Reruns:
 
 def copied(rerun: Rerun, files: list[FileEntry]) -> list[str]:
     """Outputs that are older than the run they are of, or linked from elsewhere: it has not made them."""
+    stats = {file.path: (rerun.directory / file.path).stat() for file in files}
+    names = Counter(stat.st_ino for stat in stats.values())  # a link to a file of its own it has made itself
     found = []
     for file in files:
         if file.size and file.file_class == "identity" and file.path != CONFIG:
-            stat = (rerun.directory / file.path).stat()
-            if stat.st_nlink > 1 or (rerun.began is not None and stat.st_mtime_ns < rerun.began):
+            stat = stats[file.path]
+            if stat.st_nlink > names[stat.st_ino] or (
+                rerun.began is not None and stat.st_mtime_ns < rerun.began
+            ):
                 found.append(file.path)
     return found
 

@@ -27,7 +27,7 @@ from exptui.core.audit.compare import CONFIG, FileAudit
 from exptui.core.audit.live import LiveComparison
 from exptui.core.audit.original import Original
 from exptui.core.audit.report import SegmentAudit, SegmentStatus, Verdict, worst
-from exptui.core.audit.rerun import Prepare, Rerun, Reruns
+from exptui.core.audit.rerun import Prepare, Rerun, Reruns, copied
 from exptui.core.errors import ArchiveError, RunError
 from exptui.core.files import Progress
 from exptui.core.runs import launch, resume
@@ -39,11 +39,15 @@ OnPhase = Callable[[str, str], Progress]
 
 @dataclass(frozen=True)
 class Mark:
-    """A checkpoint of the original: its number, its path, and the cycle it was written after."""
+    """A checkpoint of the original: its number, its path, and the cycle it was written after.
+
+    `cuts`: a piece can begin there; not where the chronicle does not say at which cycle.
+    """
 
     epoch: int
     path: str
     cycle: int | None
+    cuts: bool = True
 
 
 @dataclass(frozen=True)
@@ -139,8 +143,10 @@ def checkpoints(files: Sequence[FileEntry], recipe: Recipe, seen: Chronicle | No
         if len(marks) == len(found)
         else [digests.get(file.sha256) for _, file in found]
     )
-    named = (Mark(epoch, file.path, cycle) for (epoch, file), cycle in zip(found, cycles, strict=True))
-    return [mark for mark in named if seen is None or mark.cycle is not None]
+    return [
+        Mark(epoch, file.path, cycle, seen is None or cycle is not None)
+        for (epoch, file), cycle in zip(found, cycles, strict=True)
+    ]
 
 
 def plan(marks: Sequence[Mark], wanted: int) -> list[Piece]:
@@ -149,11 +155,12 @@ def plan(marks: Sequence[Mark], wanted: int) -> list[Piece]:
     Raises:
         ArchiveError: there are no two checkpoints.
     """
-    inner = marks[:-1]
+    inner = [mark for mark in marks[:-1] if mark.cuts]
     if not inner:
         raise ArchiveError("segments need at least two checkpoints; the original has fewer: verify the whole")
-    count = min(wanted, len(marks))
-    cuts = [inner[round(number * len(marks) / count) - 1] for number in range(1, count)]
+    most = len(inner) + 1
+    count = min(wanted, most)
+    cuts = [inner[round(number * most / count) - 1] for number in range(1, count)]
     bounds: list[Mark | None] = [None, *cuts, None]
     pieces = []
     for number, (start, end) in enumerate(itertools.pairwise(bounds)):
@@ -244,10 +251,12 @@ def _judge(original: Original, piece: Piece, rerun: Rerun, live: LiveComparison 
     recipe = rerun.record.recipe
     there = {file.path: file for file in mf.scan(rerun.directory, recipe.observational)}
     here = {file.path: file for file in original.outputs}
-    wanted = set(piece.outputs)
+    pattern = resume.pattern(recipe.checkpoints)
+    new = there.keys() - here.keys()
+    wanted = {*piece.outputs, *(path for path in new if pattern.fullmatch(path))}
     if piece.end is None:
-        others = (here.keys() | there.keys()) - set(_checkpoint_paths(original, recipe)) - {CONFIG}
-        wanted |= {path for path in others if not path.startswith("chronicle.cmeta")}
+        wanted |= {path for path in here if not pattern.fullmatch(path)} | new
+        wanted -= {CONFIG, chronicle.NAME if live else ""}  # that one is compared slice by slice
     audits = compare.compare_files(
         (original.directory, [file for path, file in here.items() if path in wanted]),
         (rerun.directory, [file for path, file in there.items() if path in wanted]),
@@ -277,16 +286,38 @@ def _judge(original: Original, piece: Piece, rerun: Rerun, live: LiveComparison 
         return audit("differs", ", ".join(f"{file.path} {_how(file)}" for file in bad[:3]))
     if live is not None and not live.complete:
         return audit("differs", f"its chronicle holds {live.cycles} of {live.total} cycles")
-    return audit("equal")
+    if problem := _header(original, rerun, piece) if live is not None else "":
+        return audit("differs", problem)
+    return _made(rerun, list(there.values()), wanted, audit)
+
+
+def _made(
+    rerun: Rerun,
+    there: list[FileEntry],
+    wanted: set[str],
+    audit: Callable[[SegmentStatus, str], Done],
+) -> Done:
+    """Equal it is; whether it made what it was to make itself."""
+    mine = (file for file in there if file.path in wanted and file.file_class == "identity")
+    outputs = {file.path for file in mine if file.size}
+    old = [path for path in copied(rerun, there) if path in outputs]
+    if old and len(old) == len(outputs):
+        return audit("unknown", f"it made nothing: {old[0]} is older than it, or a link")
+    if rerun.began is None:
+        return audit("equal", "the clock was set meanwhile: copied files could not be told")
+    return audit("equal", f"copied, not made by it: {', '.join(old[:3])}" if old else "")
 
 
 def _how(file: FileAudit) -> str:
     return file.status if file.offset is None else f"differs from byte {file.offset:,}"
 
 
-def _checkpoint_paths(original: Original, recipe: Recipe) -> list[str]:
-    pattern = resume.pattern(recipe.checkpoints)
-    return [file.path for file in original.files if pattern.fullmatch(file.path)]
+def _header(original: Original, rerun: Rerun, piece: Piece) -> str:
+    """What of a chronicle is not in its cycles: the config it is of, and that it was sealed at the end."""
+    ours, theirs = chronicle.read_for(original.directory), chronicle.read_for(rerun.directory)
+    if ours is None or theirs is None or ours.config_sha256 != theirs.config_sha256:
+        return "its chronicle is of another config"
+    return "its chronicle is not sealed" if piece.end is None and theirs.status is not Status.SEALED else ""
 
 
 def _outcome(original: Original, pieces: list[Piece], done: list[Done]) -> Outcome:
@@ -302,6 +333,13 @@ def _outcome(original: Original, pieces: list[Piece], done: list[Done]) -> Outco
         [VERDICTS[audit.status] for audit in audits if audit.status != "equal"] or [Verdict.REPRODUCED]
     )
     bad = [f"segment {audit.number} {audit.status}" for audit in audits if audit.status != "equal"]
+    left = [
+        f.path for f in files if (f.file_class, f.status) == ("identity", "not compared") and not f.declared
+    ]
+    if verdict is Verdict.REPRODUCED and whole and left:
+        verdict, bad = Verdict.UNKNOWN, [f"not compared: {', '.join(left[:3])}"]
+    if verdict is Verdict.REPRODUCED and not compare.something(files, original.files):
+        verdict, bad = Verdict.UNKNOWN, ["nothing was compared: every field is declared volatile"]
     scope = f"{len(done)} of {len(pieces)} segments"
     if not whole:
         scope += f": one bad segment would be caught with a probability of {len(done) / len(pieces):.0%}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import signal
 import time
@@ -167,8 +168,9 @@ def discard(directory: Path) -> None:
 
 def audits(archives: Path, run_id: str) -> list[Path]:
     """The directories of all verifications of a run, the newest first."""
-    found = (archives / RESTORATION).glob(f"{run_id}_*T*Z*")
-    return sorted((p for p in found if p.is_dir()), key=_claimed, reverse=True)
+    named = re.compile(rf"{re.escape(run_id)}{run.STAMP.pattern}")  # not those of `<run id>_copy`
+    found = (archives / RESTORATION).glob("*")
+    return sorted((p for p in found if named.fullmatch(p.name) and p.is_dir()), key=_claimed, reverse=True)
 
 
 def _claimed(directory: Path) -> tuple[str, int]:

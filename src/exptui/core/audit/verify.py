@@ -87,7 +87,9 @@ class Verification:
         self.rerun = reruns.run("straight", watch)
         report = self._judge(self.original, self.rerun, live, phase("comparing", "bytes"))
         return self._with_cause(
-            report, phase, partial(cause.examine, reruns, self.rerun, report.first_mismatch_cycle)
+            report,
+            phase,
+            partial(cause.examine, reruns, self.rerun, report.first_mismatch_cycle, report.mismatch_phase),
         )
 
     def _with_cause(self, report: AuditReport, phase: OnPhase, examine: Callable[[], str]) -> AuditReport:
@@ -113,9 +115,9 @@ class Verification:
     ) -> AuditReport:
         files = mf.scan(rerun.directory, rerun.record.recipe.observational, None, self.cancel)
         progress(1, 2)
-        mismatch = (live and live.mismatch) or compare.compare_chronicles(
-            original.directory, rerun.directory, complete=rerun.finished
-        )
+        whole = compare.compare_chronicles(original.directory, rerun.directory, complete=rerun.finished)
+        found = [one for one in (live.mismatch if live else None, whole) if one is not None]
+        mismatch = min(found, key=lambda one: one.cycle, default=None)
         self._check_unchanged(original)
         if mismatch is None and not rerun.finished:
             return self._not_finished(rerun)
@@ -137,12 +139,16 @@ class Verification:
             return self._report(
                 Verdict.UNKNOWN, f"the re-run made nothing: {old[0]} is older than it, or a link"
             )
+        if same and not compare.something(audits, original.files):
+            return self._report(
+                Verdict.UNKNOWN, "nothing was compared: every field is declared volatile", files=tuple(audits)
+            )
         return self._report(
             Verdict.REPRODUCED if same else Verdict.DIVERGED,
             "" if rerun.finished else f"{rerun.why()}: files not all compared",
             scope="full" if rerun.finished else "up to where the re-run ended",
             run_b_hash=compare.files_digest(files) if rerun.finished else "",
-            is_identical=same and all(a.status in ("equal", "not compared") for a in audits),
+            is_identical=same and all(a.status == "equal" for a in audits if a.file_class == "identity"),
             files=tuple(audits),
             notes=self._notes(original, rerun, old),
             **mismatch_facts(mismatch),
@@ -169,8 +175,10 @@ class Verification:
             **mismatch_facts(found.mismatch),
         )
         prepare = segments.prepare(self.original, worst.piece)
-        cycle = worst.mismatch.cycle if worst.mismatch else None
-        return self._with_cause(report, phase, partial(cause.examine, reruns, worst.rerun, cycle, prepare))
+        cycle, at = (worst.mismatch.cycle, worst.mismatch.phase) if worst.mismatch else (None, "")
+        return self._with_cause(
+            report, phase, partial(cause.examine, reruns, worst.rerun, cycle, at, prepare)
+        )
 
     def _check_unchanged(self, was: Original) -> None:
         original.check_unchanged(was, self.request, self.cancel)

@@ -11,7 +11,7 @@ import msgspec
 import tomli
 
 from exptui.core.errors import ConfigError
-from exptui.core.files import canonical_json, sha256_bytes
+from exptui.core.files import canonical_json, open_regular, sha256_bytes
 
 STEM = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 STEM_BYTES = 180
@@ -112,7 +112,8 @@ def read_bytes(path: Path) -> bytes:
         ConfigError: missing or unreadable.
     """
     try:
-        return path.read_bytes()
+        with open_regular(path) as file:
+            return file.read()
     except FileNotFoundError as error:
         raise ConfigError(f"no config {path}", "List what there is with: exptui ls configs") from error
     except OSError as error:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from exptui.core.files import open_regular
+
 BLOCK = 1 << 16
 LINE_CAP = 1 << 20
 
@@ -23,7 +25,7 @@ class LogTail:
         A file that was cut or replaced is read again from its start.
         """
         try:
-            with self.path.open("rb") as file:
+            with open_regular(self.path) as file:
                 size, inode = file.seek(0, 2), self.path.stat().st_ino
                 if size < self.offset or (self._inode and inode != self._inode):
                     self.offset, self._rest = 0, b""
@@ -47,7 +49,7 @@ class LogTail:
 def _start_of_last(path: Path, lines: int) -> int:
     """Offset at which the last `lines` lines begin, found backwards from the end."""
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             end = position = file.seek(0, 2)
             wanted = lines
             while position > 0:

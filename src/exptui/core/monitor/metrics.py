@@ -9,6 +9,8 @@ from typing import Any
 
 import msgspec
 
+from exptui.core.files import open_regular
+
 SAMPLES = 400
 CHRONICLES = ("chronicle.cmeta", "chronicle.cmeta.open")
 STEPS = ("step", "epoch", "cycle", "iteration", "global_step")
@@ -72,7 +74,8 @@ def _of_chronicle(directory: Path, problems: list[str]) -> dict[str, dict[int, f
 
 def _bytes(path: Path, problems: list[str]) -> bytes:
     try:
-        return path.read_bytes()
+        with open_regular(path) as file:
+            return file.read()
     except FileNotFoundError:
         return b""
     except OSError as error:

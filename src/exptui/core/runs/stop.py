@@ -9,7 +9,7 @@ from pathlib import Path
 
 from msgspec import structs
 
-from exptui.core.errors import RunError
+from exptui.core.errors import CorruptError, RunError
 from exptui.core.runs import process, run
 from exptui.core.runs.alone import alone
 from exptui.core.runs.launch import now
@@ -50,12 +50,21 @@ def _say_stopped(directory: Path) -> None:
 def end(directory: Path) -> None:
     """Stop a run and wait until nothing of it works any more; returns at once where nothing does.
 
+    Where the trainer wrote something else over run.json, what carries its name is ended: then its supervisor mends that.
+
     Raises:
         RunError: it belongs to somebody else, or what holds its lock cannot be found.
     """
     patience = time.monotonic() + PATIENCE
     while True:
-        record, state = run.observe(directory)
+        try:
+            record, state = run.observe(directory)
+        except CorruptError:
+            process.end_all(partial(run.named, directory.name, directory), 0.0)
+            if time.monotonic() > patience:
+                return
+            time.sleep(POLL)
+            continue
         if (
             record is None
             or state is RunState.REMOTE

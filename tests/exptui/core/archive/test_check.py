@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import errno
 import gzip
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from exptui import cli
 from exptui.core.archive import ledger
 from exptui.core.archive.reader import Reader
-from exptui.core.errors import Cancelled
+from exptui.core.errors import Cancelled, ExptuiError, StorageError
 from exptui.core.files import Cancel, sha256_bytes
 from exptui.core.workspace import Workspace
 from support import finished, workspace
@@ -117,3 +120,53 @@ def test_it_can_be_cancelled(sealed: tuple[Workspace, str]) -> None:
     cancel.ask()
     with pytest.raises(Cancelled):
         space.check(run_id, read_data=True, cancel=cancel)
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, os.mkdir], ids=["a FIFO", "a directory"])
+@pytest.mark.parametrize("suffix", [".tar.gz", ".manifest.json", ".sha256", ".card.json", ".sig"])
+def test_what_is_no_file_is_named_and_not_waited_for(
+    sealed: tuple[Workspace, str], suffix: str, make: Callable[[Path], None]
+) -> None:
+    space, run_id = sealed
+    path = space.archives / f"{run_id}{suffix}"
+    path.unlink(missing_ok=True)
+    make(path)
+    found, book = space.check_all(read_data=True)
+    assert (found.problems, found.identity, book.problems) == ([f"{path.name} is not a file"], None, [])
+    if suffix == ".card.json":
+        assert [one.card for one in space.list_archives()] == [None]
+    elif suffix in (".manifest.json", ".sha256"):
+        with pytest.raises(ExptuiError, match="is not a regular file"):
+            space.restore(run_id)
+
+
+def test_a_ledger_that_is_a_fifo_is_not_waited_for(sealed: tuple[Workspace, str]) -> None:
+    space, run_id = sealed
+    (space.archives / ledger.NAME).unlink()
+    os.mkfifo(space.archives / ledger.NAME)
+    with pytest.raises(StorageError, match=r"ledger.jsonl is not a regular file"):
+        space.check(run_id)
+
+
+def test_one_that_cannot_be_read_hides_no_other(
+    sealed: tuple[Workspace, str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    space, first = sealed
+    second = finished(space)
+    space.archive(second)
+    raw = Reader._raw
+
+    def broken(self: Reader) -> bytes:
+        if self.path.name.startswith(f"{first}."):
+            raise OSError(errno.EIO, os.strerror(errno.EIO), str(self.path))
+        return raw(self)
+
+    monkeypatch.setattr(Reader, "_raw", broken)
+    command = ["--workspace", str(space.root), "check", "--read-data"]
+    assert cli.main(command) == 3
+    out = capsys.readouterr().out
+    assert f"{first}  NOT CHECKED\n" in out
+    assert "Input/output error" in out
+    assert f"{second}  intact\n" in out
+    repack(space, second)
+    assert cli.main(command) == 4

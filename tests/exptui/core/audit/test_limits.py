@@ -118,9 +118,13 @@ def test_where_there_are_no_namespaces(tmp_path: Path, words: list[str], code: i
 
 
 def test_outputs_older_than_the_rerun_are_told_unless_the_clock_was_set(tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").write_bytes(b"x")
+    tmp_path = tmp_path / "run"
+    tmp_path.mkdir()
     for name in ("config.toml", "new", "old", "empty", "log"):
         (tmp_path / name).write_bytes(b"" if name == "empty" else b"x")
-    (tmp_path / "link").hardlink_to(tmp_path / "log")
+    (tmp_path / "link").hardlink_to(tmp_path.with_name("elsewhere"))
+    (tmp_path / "latest").hardlink_to(tmp_path / "new")  # of its own
     began = (tmp_path / "new").stat().st_mtime_ns
     os.utime(tmp_path / "old", ns=(began - 1, began - 1))
     os.utime(tmp_path / "empty", ns=(began - 1, began - 1))

@@ -147,7 +147,7 @@ def test_settings_changed_after_launch_cannot_hide_a_divergence(tmp_path: Path) 
 
 def test_declared_volatile_fields_are_printed(tmp_path: Path) -> None:
     script = 'echo "{\\"loss\\": 1, \\"at\\": $(date +%s%N)}" > "$EXPTUI_OUTPUT/metrics.json"'
-    space = workspace(tmp_path, script)
+    space = workspace(tmp_path, command=["sh", "-c", script, "{output}"])
     settings = space.root / "exptui.toml"
     settings.write_text(settings.read_text() + 'volatile = { "metrics.json" = ["at"] }\n')
     report = verified(space, finished(space))
