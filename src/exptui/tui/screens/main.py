@@ -91,6 +91,7 @@ class MainScreen(Actions, Screen[None]):
         """Begin to watch. Nothing is painted before the first look, unless that takes its time."""
         self._held.enter_context(self.app.batch_update())
         self.set_timer(PATIENCE, self._paint)
+        self._update_timer.resume()  # its first beat comes a period late: not that of the first frame
         self._keys()
         self.bridge.start()
 

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
+import msgspec
 from rich.cells import cell_len, set_cell_size
 from rich.segment import Segment
 from rich.style import Style
 from textual.binding import Binding, BindingType
+from textual.color import Color
 from textual.geometry import Region, Size
 from textual.message import Message
 from textual.reactive import reactive
@@ -18,9 +19,19 @@ from textual.strip import Strip
 
 from exptui.tui.present import Span
 
+COLORS = {
+    "good": "text-success",
+    "bad": "text-error",
+    "warn": "text-warning",
+    "accent": "text-accent",
+    "muted": "secondary",
+    "cursor": "accent",
+    "blurred": "surface",
+}
+CURSOR = 0.35  # how much of its colour is in the line under the cursor
 
-@dataclass(frozen=True)
-class Row:
+
+class Row(msgspec.Struct, frozen=True):
     """One line: `left` gives way when it is narrow, `right` stands at the right edge."""
 
     key: str
@@ -28,21 +39,22 @@ class Row:
     right: tuple[Span, ...] = ()
 
 
+def tones(background: Color, theme: Mapping[str, str]) -> Mapping[str, Style]:
+    """The styles of the tones, and of the cursor, over a background; `theme`: its variables."""
+    color = {name: Color.parse(theme[variable]) for name, variable in COLORS.items()}
+    found = {name: Style(color=one.rich_color) for name, one in color.items()}
+    return {
+        **found,
+        "bold": Style(bold=True),
+        "mark": found["warn"] + Style(bold=True),
+        "cursor": Style(bgcolor=background.blend(color["cursor"], CURSOR).rich_color, bold=True),
+        "blurred": Style(bgcolor=color["blurred"].rich_color),
+    }
+
+
 class RowList(ScrollView, can_focus=True):
     """Rows with a cursor and marks; says what the cursor is on."""
 
-    COMPONENT_CLASSES: ClassVar[set[str]] = {
-        "rows--cursor",
-        "rows--cursor-blurred",
-        "rows--header",
-        "rows--good",
-        "rows--bad",
-        "rows--warn",
-        "rows--accent",
-        "rows--muted",
-        "rows--bold",
-        "rows--mark",
-    }
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("up,k", "move(-1)", show=False),
         Binding("down,j", "move(1)", show=False),
@@ -54,24 +66,24 @@ class RowList(ScrollView, can_focus=True):
     ]
     cursor: reactive[int] = reactive(0, repaint=False)
 
-    @dataclass
     class Highlighted(Message):
         """The cursor moved to another row, or that row is gone; an empty key for an empty list."""
 
-        rows: RowList
-        key: str
+        def __init__(self, rows: RowList, key: str) -> None:
+            super().__init__()
+            self.rows, self.key = rows, key
 
         @property
         def control(self) -> RowList:
             """The list it comes from."""
             return self.rows
 
-    @dataclass
     class Chosen(Message):
         """Enter was pressed on a row."""
 
-        rows: RowList
-        key: str
+        def __init__(self, rows: RowList, key: str) -> None:
+            super().__init__()
+            self.rows, self.key = rows, key
 
         @property
         def control(self) -> RowList:
@@ -84,6 +96,7 @@ class RowList(ScrollView, can_focus=True):
         self.header: Row | None = None
         self.marks: frozenset[str] = frozenset()
         self.empty = empty
+        self._toned: tuple[Color | None, Mapping[str, Style]] = None, {}
 
     @property
     def key(self) -> str:
@@ -164,29 +177,26 @@ class RowList(ScrollView, can_focus=True):
         if not self.rows:
             return self._empty_line(y, width)
         if self.header and y == 0:
-            return self._strip(
-                self.header, width, self.get_component_rich_style("rows--header"), marked=False
-            )
+            return self._strip(self.header, width, self.rich_style + self._tones["muted"], marked=False)
         at = y + int(self.scroll_y) - self._top
         if at >= len(self.rows):
             return Strip.blank(width, self.rich_style)
         row = self.rows[at]
-        name = "rows--cursor" if self.has_focus else "rows--cursor-blurred"
-        base = self.get_component_rich_style(name) if at == self.cursor else self.rich_style
+        base = self.rich_style
+        if at == self.cursor:
+            base += self._tones["cursor" if self.has_focus else "blurred"]
         return self._strip(row, width, base, marked=row.key in self.marks)
 
     def _empty_line(self, y: int, width: int) -> Strip:
         lines = self.empty.split("\n")
         text = lines[y] if y < len(lines) else ""
-        style = self.rich_style + self.get_component_rich_style("rows--muted", partial=True)
+        style = self.rich_style + self._tones["muted"]
         return Strip([Segment(set_cell_size(f" {text}", width), style)], width)
 
     def _strip(self, row: Row, width: int, base: Style, *, marked: bool) -> Strip:
         right = sum(cell_len(text) for text, _ in row.right)
         room = max(0, width - right - 1)
-        mark = Segment(
-            "●" if marked else " ", base + self.get_component_rich_style("rows--mark", partial=True)
-        )
+        mark = Segment("●" if marked else " ", base + self._tones["mark"])
         left = [Segment(text, self._tone(tone, base)) for text, tone in row.left]
         length = sum(cell_len(segment.text) for segment in left)
         if length > room:
@@ -196,4 +206,12 @@ class RowList(ScrollView, can_focus=True):
         return Strip([mark, *left, pad, *ends]).adjust_cell_length(width, base)
 
     def _tone(self, tone: str, base: Style) -> Style:
-        return base + self.get_component_rich_style(f"rows--{tone}", partial=True) if tone else base
+        return base + self._tones[tone] if tone else base
+
+    @property
+    def _tones(self) -> Mapping[str, Style]:
+        """What each tone is here; a style class for each would be matched with every rule, for every list."""
+        background = self.background_colors[1]
+        if self._toned[0] != background:
+            self._toned = background, tones(background, self.app.theme_variables)
+        return self._toned[1]
