@@ -13,14 +13,17 @@ from textual.message import Message
 
 from exptui.core.errors import Cancelled, ExptuiError
 from exptui.core.files import Cancel, Progress
-from exptui.core.monitor import watch
+from exptui.core.monitor import places, watch
 from exptui.core.monitor.catalog import Catalog, Snapshot
+from exptui.core.monitor.run_rows import Runs
 from exptui.core.workspace import Workspace
+from exptui.tui.listing import EMPTY, Choice, Lister, Listing
 from exptui.tui.messages import Answered, Failed, OperationEnded, OperationMoved, SnapshotTaken
 
 T = TypeVar("T")
 Post = Callable[[Message], Any]
 MOVE_EVERY = 0.1
+REST = 0.03  # seconds between two looks while runs are read: the screen has keys to answer
 
 
 class Bridge:
@@ -37,6 +40,7 @@ class Bridge:
         self._operations: dict[str, Cancel] = {}
         self._look = threading.Event()
         self.recovered = threading.Event()
+        self._choice, self._runs, self._lister = Choice(), EMPTY.runs, Lister()
 
     def start(self) -> None:
         """Begin to watch and to answer."""
@@ -69,6 +73,11 @@ class Bridge:
     def refresh(self) -> None:
         """Look at everything at the next beat, whether or not something changed."""
         self._look.set()
+
+    def list_runs(self, choice: Choice, reply: Callable[[Listing], None]) -> None:
+        """From now on the runs are listed like that; the reply is the list of those that are known."""
+        self._choice = choice
+        self.ask("list", lambda: self._lister.make(self._runs, choice), reply)
 
     def ask(
         self, key: str, read: Callable[[], T], reply: Callable[[T], None], *, apart: bool = False
@@ -116,23 +125,37 @@ class Bridge:
         threading.Thread(target=guarded, daemon=True, name="exptui").start()
 
     def _watch(self) -> None:
-        catalog, last = Catalog(self.workspace), Snapshot()
+        from exptui.core.monitor.catalog_index import Index
+        from exptui.core.monitor.roster import Roster
+
+        index = Index(places.cache(self.workspace.root) / "runs.sqlite3")
+        catalog, last = Catalog(self.workspace, Roster(self.workspace, index)), Snapshot()
         first = True
         while not self.stopping.is_set():
             live = self._live(last)
             for _ in watch.changes(live, self.stopping) if not first else (frozenset(),):
-                now = self._snapshot(catalog, last)
-                if now != last or first or self._look.is_set():
-                    self._look.clear()
-                    self.post(SnapshotTaken(now))
+                now = self._look_again(catalog, last, first=first)
+                while catalog.busy and not self.stopping.wait(REST):
+                    now = self._look_again(catalog, now)
                 last, first = now, False
                 if self._live(last) != live:
                     break
+        index.close()
 
-    def _snapshot(self, catalog: Catalog, last: Snapshot) -> Snapshot:
+    def _look_again(self, catalog: Catalog, last: Snapshot, *, first: bool = False) -> Snapshot:
+        """Look, and post what is new."""
+        asked = self._look.is_set()
+        self._look.clear()
+        now = self._snapshot(catalog, last, every=asked)
+        if isinstance(now.runs, Runs) and (now != last or first or asked):
+            self._runs = now.runs
+            self.post(SnapshotTaken(now, self._lister.make(now.runs, self._choice)))
+        return now
+
+    def _snapshot(self, catalog: Catalog, last: Snapshot, *, every: bool) -> Snapshot:
         """The workspace now; a defect of ours in reading it is said once, and the last look stays."""
         try:
-            return catalog.snapshot()
+            return catalog.snapshot(every=every)
         except Exception as error:  # noqa: BLE001  one bad file must not blind the cockpit
             text = f"internal error: {type(error).__name__}: {error}"
             return last if text in last.problems else replace(last, problems=(*last.problems, text))
@@ -140,7 +163,7 @@ class Bridge:
     def _live(self, snapshot: Snapshot) -> set[Any]:
         """The directories in which something may change now."""
         space = self.workspace
-        runs = {row.view.files for row in snapshot.runs if row.view.state.live}
+        runs = {row.view.files for row in snapshot.runs.live}
         verifying = {space.archives / "restoration" / name for name in snapshot.verifying}
         return {space.root, space.configs, space.results, space.archives} | runs | verifying
 

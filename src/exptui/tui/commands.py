@@ -60,6 +60,7 @@ COMMANDS = (
     Command("filter", "slash", "Look", "filter the list; in the log: search", "filter"),
     Command("filter_log", "ampersand", "Look", "in the log: show only lines that match"),
     Command("sort", "s", "Look", "sort the runs by the next column"),
+    Command("columns", "S", "Look", "choose the columns of the runs"),
     Command("pane_1", "1", "Look", "configs"),
     Command("pane_2", "2", "Look", "runs"),
     Command("pane_3", "3", "Look", "archive"),

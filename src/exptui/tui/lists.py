@@ -1,22 +1,19 @@
-"""The rows of the three lists on the left: pure functions from a snapshot to rows."""
+"""The rows of the configs and of the archive: pure functions from a snapshot to rows. The runs are in `listing`."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from exptui.core.monitor.catalog import ArchiveRow, RunRow, Snapshot, facts
+from exptui.core.monitor.catalog import ArchiveRow, Snapshot, facts
 from exptui.core.monitor.filter import matches
 from exptui.core.monitor.text import clean
 from exptui.tui import present
+from exptui.tui.listing import Choice
 from exptui.tui.present import Span
 from exptui.tui.widgets.rows import Row
 
 if TYPE_CHECKING:
     from exptui.core.audit.session import State
-
-SORTS = ("newest", "best", "least", "name")
 
 
 def config_rows(snapshot: Snapshot) -> list[Row]:
@@ -32,48 +29,18 @@ def config_rows(snapshot: Snapshot) -> list[Row]:
     return rows
 
 
-def chosen_runs(snapshot: Snapshot, query: str, sort: str) -> list[RunRow]:
-    """The runs a filter lets through, in order; the newest first among equals."""
-    rows = [row for row in snapshot.runs if matches(query, facts(row))]
-    best, least = present.metric_names(rows)
-    if sort == "best":
-        rows.sort(key=lambda row: -_known(present.value_of(row.final, best), float("-inf")))
-    elif sort == "least":
-        rows.sort(key=lambda row: _known(present.value_of(row.final, least), float("inf")))
-    elif sort == "name":
-        rows.sort(key=lambda row: row.run_id)
-    return rows
+def no_runs(query: str, *, reading: bool) -> str:
+    """What an empty list of runs says."""
+    if query:
+        return f"no run matches {clean(query, 200)!r}; Esc clears the filter"
+    return "reading the runs…" if reading else "no runs yet\nr starts one of the config above"
 
 
-def _known(value: float | None, default: float) -> float:
-    return default if value is None or math.isnan(value) else value
-
-
-def run_rows(rows: Sequence[RunRow], baseline: str, now: float) -> tuple[list[Row], Row]:
-    """State, name, the two leading metrics (or how far it is), age; and the header over them."""
-    names = present.metric_names(rows)
-    heads = ["acc" if name == "accuracy" else clean(name, 6)[:5] for name in names]
-    header = Row("", (("run", ""),), ((f"{heads[0]:>6}{heads[1]:>7}{'age':>6} ", ""),))
-    return [_run_row(row, names, baseline, now) for row in rows], header
-
-
-def _run_row(row: RunRow, names: tuple[str, str], baseline: str, now: float) -> Row:
-    best, least = (present.value_of(row.final, name) for name in names)
-    share = present.progress(row) if row.view.state.live else None
-    middle = f"{share:.0%}" if share is not None else present.number(least)
-    record = row.view.record
-    when = present.seconds(record.ended_at or record.queued_at) if record else None
-    star: Span = ("★ ", "warn") if row.run_id == baseline else ("", "")
-    mark, tone = present.state_of(row)
-    return Row(
-        row.run_id,
-        ((f"{mark} ", tone), star, (clean(row.view.stem, 200), "")),
-        (
-            (f"{present.number(best):>6}", "" if best is not None else "muted"),
-            (f"{middle:>7}", "accent" if share is not None else "muted"),
-            (f"{present.age(when, now):>6} ", "muted"),
-        ),
-    )
+def run_words(shown: int, read: int, unread: int, choice: Choice) -> list[str]:
+    """The title over the runs: how many, how far reading them is, what is chosen."""
+    count = f"{shown:,} of {read:,}" if shown != read else f"{read:,}"
+    left = f"indexing {read:,} of {read + unread:,}" if unread else ""
+    return [f"2 Runs {count}", left, choice.query, f"by {choice.sort}" if choice.sort != "newest" else ""]
 
 
 def archive_rows(snapshot: Snapshot, query: str, now: float) -> list[Row]:

@@ -8,14 +8,15 @@ from typing import Any
 from textual.message import Message
 
 from exptui.core.monitor.catalog import Snapshot
+from exptui.tui.listing import Listing
 
 
 class SnapshotTaken(Message):
-    """The workspace looked different from before."""
+    """The workspace looked different from before; `listing` is its list of runs as it was chosen then."""
 
-    def __init__(self, snapshot: Snapshot) -> None:
+    def __init__(self, snapshot: Snapshot, listing: Listing) -> None:
         super().__init__()
-        self.snapshot = snapshot
+        self.snapshot, self.listing = snapshot, listing
 
 
 class Answered(Message):

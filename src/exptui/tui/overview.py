@@ -58,16 +58,16 @@ def facts(detail: Detail, snapshot: Snapshot, width: int, now: float) -> list[Li
 
 
 def _config(row: ConfigRow, snapshot: Snapshot) -> list[Line]:
-    runs = [run for run in snapshot.runs if run.view.stem == row.stem]
+    runs = snapshot.runs.of(row.stem, 8)
     names = present.metric_names(runs)
     lines: list[Line] = [
         [
-            (f"{present.plural(len(runs), 'run')} of this config" if runs else "never run", "bold"),
+            (f"{present.plural(row.runs, 'run')} of this config" if runs else "never run", "bold"),
             ("   r runs it", "muted"),
         ],
         [],
     ]
-    for run in runs[:8]:
+    for run in runs:
         mark, tone = present.state_of(run)
         numbers = "  ".join(
             f"{clean(n, 30)} {present.number(v)}"

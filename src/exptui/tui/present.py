@@ -45,10 +45,8 @@ def number(value: float | None) -> str:
         return "–"
     if not math.isfinite(value):
         return str(value)
-    if value == 0 or 1e-3 <= abs(value) < 1e4:
-        text = f"{value:.3f}"
-        return text.removeprefix("0") if 0 < value < 1 else text
-    return f"{value:.2g}"
+    text = f"{value:.3f}" if value == 0 or 1e-3 <= abs(value) < 1e4 else f"{value:.2g}"
+    return text.removeprefix("0") if 0 < value < 1 else text
 
 
 def size(count: int) -> str:

@@ -46,7 +46,7 @@ async def test_without_a_look_an_empty_frame_is_painted(
     monkeypatch.setattr("exptui.tui.screens.main.PATIENCE", 0.01)
     async with app.run_test(size=(120, 40), notifications=True) as pilot:
         await until(pilot, lambda: not app._batch_count)
-        assert "no runs yet" in app.export_screenshot().replace("&#160;", " ")
+        assert "reading the runs" in app.export_screenshot().replace("&#160;", " ")
         may.set()
 
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Hashable, Iterable
+from collections import Counter
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
+from msgspec.structs import replace
 
 from exptui.core.archive.listing import Archived
 from exptui.core.compare.deltas import direction
@@ -15,24 +17,26 @@ from exptui.core.configs import config
 from exptui.core.errors import ExptuiError
 from exptui.core.files import free_bytes
 from exptui.core.monitor import metrics
-from exptui.core.monitor.metrics import Metrics
-from exptui.core.runs.run import Phase, RunView
+from exptui.core.monitor.run_rows import (
+    Memory,
+    RunRow,
+    Runs,
+    RunTuple,
+    ended,
+    plain,
+    read_flat,
+    read_run,
+)
+from exptui.core.monitor.stamps import file_stamp
+from exptui.core.runs.run import RunView
 
 if TYPE_CHECKING:
     from exptui.core.audit.session import State
+    from exptui.core.monitor.roster import Roster
     from exptui.core.workspace import Workspace
 
-TOTALS = (
-    "epochs",
-    "num_epochs",
-    "max_epochs",
-    "steps",
-    "max_steps",
-    "total_steps",
-    "iterations",
-    "max_iters",
-)
-METRIC_FILES = ("metrics.jsonl", "metrics.json", "chronicle.cmeta", "chronicle.cmeta.open")
+__all__ = ["ArchiveRow", "Catalog", "ConfigRow", "RunRow", "Snapshot", "facts", "ordered"]
+
 FREE_STEP = 100_000_000  # bytes: a smaller change is none
 
 T = TypeVar("T")
@@ -49,22 +53,6 @@ class ConfigRow(msgspec.Struct, frozen=True):
     runs: int
 
 
-class RunRow(msgspec.Struct, frozen=True):
-    """One run as it is listed: its view, its config's keys, its last numbers, and how far it is."""
-
-    view: RunView
-    flat: dict[str, Any]
-    final: dict[str, float]
-    step: int | None
-    steps: int | None
-    written: float  # when its log last grew, seconds since the epoch; 0 when unknown
-
-    @property
-    def run_id(self) -> str:
-        """The id of the run."""
-        return self.view.run_id
-
-
 class ArchiveRow(msgspec.Struct, frozen=True):
     """One archive as it is listed, from its card."""
 
@@ -78,21 +66,25 @@ class ArchiveRow(msgspec.Struct, frozen=True):
         return self.archived.run_id
 
 
+NO_RUNS = RunTuple()
+
+
 class Snapshot(msgspec.Struct, frozen=True):
-    """The whole workspace at one moment."""
+    """The whole workspace at one moment; of the runs, `unread` are still to be read."""
 
     configs: tuple[ConfigRow, ...] = ()
-    runs: tuple[RunRow, ...] = ()
+    runs: RunTuple | Runs = NO_RUNS
     archives: tuple[ArchiveRow, ...] = ()
     verifying: dict[str, State] = {}  # by the name of its directory
     baseline: str = ""
     slots: int = 1
     free: int = 0
     problems: tuple[str, ...] = ()
+    unread: int = 0
 
     def run(self, run_id: str) -> RunRow | None:
         """The run of that id, if it is still there."""
-        return next((row for row in self.runs if row.run_id == run_id), None)
+        return self.runs.find(run_id)
 
     def verification(self, run_id: str) -> State | None:
         """How far the verification of that run is, if one is at work."""
@@ -104,27 +96,46 @@ class Snapshot(msgspec.Struct, frozen=True):
 
 
 class Catalog:
-    """Makes snapshots; remembers what it read of files that have not changed since."""
+    """Makes snapshots: with a roster from its index, without one from the files alone."""
 
-    def __init__(self, workspace: Workspace) -> None:
-        self.workspace = workspace
-        self._memory: dict[Hashable, tuple[Hashable, Any]] = {}
+    def __init__(self, workspace: Workspace, roster: Roster | None = None) -> None:
+        self.workspace, self._roster = workspace, roster
+        self._memory = Memory()
+        self._last: Snapshot | None = None
 
-    def snapshot(self) -> Snapshot:
-        """Look at everything now. What cannot be read becomes a problem, never an error."""
+    @property
+    def busy(self) -> bool:
+        """Whether more can be read at once."""
+        return self._roster is not None and self._roster.busy
+
+    def snapshot(self, *, every: bool = False) -> Snapshot:
+        """Look at everything now. What cannot be read becomes a problem, never an error.
+
+        `every`: also at the files of runs that ended long ago. While runs are being read for the first time, only they
+        are looked at.
+        """
+        if self._last is None or not self.busy or every:
+            self._last = self._all_but_runs()
+        last = self._last
+        if self._roster is None:
+            problems = list(last.problems)
+            runs = _try(self._runs, RunTuple(), problems)
+            counts = Counter(row.view.stem for row in runs)
+            configs = tuple(replace(row, runs=counts[row.stem]) for row in last.configs)
+            return replace(last, runs=runs, configs=configs, problems=tuple(problems))
+        listed = self._roster.look(last.baseline, every=every)
+        counted = self._roster.counts(frozenset(row.stem for row in last.configs))
+        configs = tuple(replace(row, runs=counted[row.stem]) for row in last.configs)
+        said = (*last.problems, *self._roster.problems)
+        return replace(last, runs=listed, configs=configs, problems=said, unread=self._roster.unread)
+
+    def _all_but_runs(self) -> Snapshot:
         space, problems = self.workspace, list[str]()
-        views = _try(self._views, list[RunView](), problems)
-        runs = tuple(self._run(view) for view in reversed(views))
-        counts: dict[str, int] = {}
-        for view in views:
-            counts[view.stem] = counts.get(view.stem, 0) + 1
-        configs = tuple(self._config(path, counts.get(path.stem, 0)) for path in space.list_configs())
         archives = tuple(self._archive(one) for one in _try(space.list_archives, list[Archived](), problems))
         notes = _try(lambda: space.notes, None, problems)
         settings = _try(lambda: space.settings, None, problems)
         return Snapshot(
-            configs=configs,
-            runs=runs,
+            configs=tuple(self._config(path) for path in space.list_configs()),
             archives=archives,
             verifying=_try(space.verification_states, {}, problems),
             baseline=notes.baseline if notes else "",
@@ -133,52 +144,28 @@ class Catalog:
             problems=tuple(problems),
         )
 
-    def _views(self) -> list[RunView]:
-        """All runs, oldest first. One that has ended is looked at again only when its run.json was replaced."""
+    def _runs(self) -> RunTuple:
+        """All runs, read whole. One that has ended is looked at again only when its run.json was replaced."""
         from exptui.core.contents import in_order
 
-        return in_order(self._view(path) for path in self.workspace.run_directories())
+        views = in_order(self._view(path) for path in self.workspace.run_directories())
+        return RunTuple(read_run(view, self._memory) for view in reversed(views))
 
     def _view(self, path: Path) -> RunView:
-        stamp = _stamp(path / "run.json")
-        known = self._memory.get(("view", path))
-        if known is not None and known[0] == stamp and isinstance(view := known[1], RunView):
-            return view
-        view = self.workspace.view(path)
-        if view.record is not None and view.record.phase is Phase.EXITED and not view.leftovers:
-            self._memory["view", path] = (stamp, view)
+        key = "view", path
+        stamp = file_stamp(path / "run.json")
+        view = self._memory.get(key, stamp, lambda: self.workspace.view(path))
+        if not ended(view):
+            self._memory.forget([key])
         return view
 
-    def _run(self, view: RunView) -> RunRow:
-        flat = self._once(view.path / "config.toml", lambda path: _flat(path)[0])
-        numbers = self._metrics(view.files)
-        steps = next(
-            (v for k, v in flat.items() if k.rpartition(".")[2] in TOTALS and isinstance(v, int)), None
-        )
-        step = max((max(series) for series in numbers.series.values() if series), default=None)
-        return RunRow(view, flat, numbers.final, step, steps, _written(view.files / "trainer.log"))
-
-    def _metrics(self, directory: Path) -> Metrics:
-        stamps = tuple(_stamp(directory / name) for name in METRIC_FILES)
-        return self._remember(("metrics", directory), stamps, lambda: metrics.read(directory))
-
-    def _config(self, path: Path, runs: int) -> ConfigRow:
-        flat, problem = self._once(path, _flat)
-        return ConfigRow(path.stem, path, flat, problem, runs)
+    def _config(self, path: Path) -> ConfigRow:
+        flat, problem = self._memory.get(path, file_stamp(path), lambda: read_flat(path))
+        return ConfigRow(path.stem, path, flat, problem, 0)
 
     def _archive(self, archived: Archived) -> ArchiveRow:
         card = archived.card or {}
         return ArchiveRow(archived, _card_flat(card), _card_numbers(card))
-
-    def _once(self, path: Path, read: Callable[[Path], T]) -> T:
-        return self._remember(("file", path), _stamp(path), lambda: read(path))
-
-    def _remember(self, key: Hashable, stamp: Hashable, read: Callable[[], T]) -> T:
-        known = self._memory.get(key)
-        if known is None or known[0] != stamp:
-            known = self._memory[key] = (stamp, read())
-        value: T = known[1]
-        return value
 
 
 def _try(read: Callable[[], T], default: T, problems: list[str]) -> T:
@@ -189,28 +176,6 @@ def _try(read: Callable[[], T], default: T, problems: list[str]) -> T:
     except OSError as error:
         problems.append(str(error))
     return default
-
-
-def _stamp(path: Path) -> Hashable:
-    try:
-        stat = path.stat()
-    except OSError:
-        return None
-    return stat.st_mtime_ns, stat.st_size, stat.st_ino
-
-
-def _written(log: Path) -> float:
-    try:
-        return log.stat().st_mtime
-    except OSError:
-        return 0.0
-
-
-def _flat(path: Path) -> tuple[dict[str, Any], str]:
-    try:
-        return config.load(path).flat, ""
-    except ExptuiError as error:
-        return {}, error.message
 
 
 def _card_flat(card: dict[str, Any]) -> dict[str, Any]:
@@ -234,7 +199,7 @@ def _card_numbers(card: dict[str, Any]) -> dict[str, float]:
 def facts(row: RunRow | ArchiveRow) -> dict[str, Any]:
     """What a filter or an order can ask of a row: config keys, metrics, `state`, `id`."""
     state = row.view.state.value if isinstance(row, RunRow) else (row.archived.verdict or "not verified")
-    return {**row.flat, **row.final, "id": row.run_id, "state": state}
+    return {**{k: plain(v) for k, v in row.flat.items()}, **row.final, "id": row.run_id, "state": state}
 
 
 def ordered(rows: Iterable[R], key: str, *, reverse: bool = False) -> list[R]:

@@ -13,6 +13,7 @@ from exptui.core.files import sha256_file
 from exptui.core.monitor import metrics
 from exptui.core.monitor.catalog import ArchiveRow, ConfigRow, RunRow
 from exptui.core.monitor.logs import LogTail
+from exptui.core.monitor.run_rows import Glimpse, Memory, read_run
 from exptui.core.runs.run import RunState, RunView
 
 if TYPE_CHECKING:
@@ -60,6 +61,8 @@ def read(space: Workspace, subject: Subject, baseline: str) -> Detail:
             return found if not subject.problem else _with(found, (subject.problem,))
         case ArchiveRow():
             return _archive(space, subject, problems)
+        case RunRow(Glimpse(path=path)):
+            return _run(space, read_run(space.view(path), Memory()), baseline, problems)
         case RunRow():
             return _run(space, subject, baseline, problems)
 

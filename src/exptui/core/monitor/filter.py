@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-import math
 import operator
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+from exptui.core.monitor.columns import STATES, Column, Numbers, Rows, Table
+
 TERM = re.compile(r"([^\s<>=:!]+)(<=|>=|!=|<|>|=|:)(\S*)")
+IN_A_NUMBER = re.compile(r"[0-9.e+\-nanif]*", re.IGNORECASE)
 NUMERIC: dict[str, Callable[[float, float], bool]] = {
     "<": operator.lt,
     "<=": operator.le,
@@ -38,12 +40,67 @@ def _term(word: str, facts: Facts) -> bool:
     return any(_holds(value, sign, text) for value in values)
 
 
+def passing(query: str, table: Table, rows: Rows) -> bytes:
+    """1 for each of these rows that `matches` the query with its facts, else 0: column by column."""
+    left = _ones(len(rows))
+    for word in query.split():
+        left &= _any(_columns(word, table, rows))
+    return left.to_bytes(len(rows), "little")
+
+
+def _columns(word: str, table: Table, rows: Rows) -> Iterable[bytes]:
+    """Where a term holds, for each column it looks into."""
+    match = TERM.fullmatch(word)
+    name, sign, text = match.groups() if match else ("", ":", word)
+
+    def test(value: object) -> bool:
+        return _holds(value, sign, text) if text else True
+
+    def wanted(key: str) -> bool:
+        return not match or key == name or key.rpartition(".")[2] == name
+
+    if wanted("id"):
+        yield bytes(map(test, map(table.ids.__getitem__, rows)))
+    if wanted("state"):
+        holds = [test(state.value) for state in STATES]
+        yield bytes(map(holds.__getitem__, map(table.states.__getitem__, rows)))
+    for key in filter(wanted, dict.fromkeys((*table.config, *table.metrics))):
+        metric, config = table.metrics.get(key), table.config.get(key)
+        if key in ("id", "state"):
+            continue
+        if metric and config:  # one name for both: the metric counts
+            there, other = _number_of(metric.present(rows)), _number_of(config.mask(test, rows))
+            found = (other & ~there) | _number_of(metric.mask(test, rows))
+            yield found.to_bytes(len(rows), "little")
+        else:
+            column: Column | None = metric or config
+            if column and not (
+                isinstance(column, Numbers) and sign == ":" and not IN_A_NUMBER.fullmatch(text)
+            ):
+                yield column.mask(test, rows)
+
+
+def _any(masks: Iterable[bytes]) -> int:
+    found = 0
+    for mask in masks:
+        found |= _number_of(mask)
+    return found
+
+
+def _number_of(mask: bytes) -> int:
+    return int.from_bytes(mask, "little")
+
+
+def _ones(count: int) -> int:
+    return _number_of(b"\1" * count)
+
+
 def _holds(value: object, sign: str, text: str) -> bool:
     if sign == ":":
         return text.casefold() in str(value).casefold()
     number = _number(text)
     if number is not None and isinstance(value, int | float) and not isinstance(value, bool):
-        return NUMERIC[sign](float(value), number) if not math.isnan(value) else sign == "!="
+        return NUMERIC[sign](value, number) if value == value else sign == "!="
     if sign in ("=", "!="):
         return (str(value).casefold() == text.casefold()) == (sign == "=")
     return False

@@ -5,40 +5,24 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from exptui.core.monitor.catalog import ArchiveRow, ConfigRow, RunRow, Snapshot
+from exptui.core.monitor.catalog import ArchiveRow, ConfigRow, RunRow
 from exptui.core.monitor.text import clean
-from exptui.tui import lists
+from exptui.tui.screens.listed import Listed
 from exptui.tui.widgets.detail import DetailPane
 from exptui.tui.widgets.rows import Row, RowList
 
 if TYPE_CHECKING:
-    from textual.screen import Screen
-
     from exptui.core.monitor.detail import Subject
-    from exptui.core.workspace import Workspace
-    from exptui.tui.bridge import Bridge
     from exptui.tui.screens.sheets import Line
 
-    Base = Screen[None]
-else:
-    Base = object
 
-
-class Looking(Base):
+class Looking(Listed):
     """Mixed into the main screen, whose state these names are."""
 
-    workspace: Workspace
-    bridge: Bridge
-    snapshot: Snapshot
     subject: Subject | None
-    marks: frozenset[str]
     last_mark: str
-    query_text: str
-    sort: str
-    wanted: str
     say: Callable[..., None]
     select: Callable[..., None]
-    refresh_lists: Callable[[], None]
     show_pane: Callable[[str], None]
     go: Callable[[str], None]
 
@@ -64,8 +48,12 @@ class Looking(Base):
 
     def _runs(self) -> list[RunRow]:
         """The marked runs, else the one under the cursor."""
-        marked = [row for row in self.snapshot.runs if row.run_id in self.marks]
+        marked = self._marked()
         return marked or ([row] if (row := self._run()) else [])
+
+    def _marked(self) -> list[RunRow]:
+        """The marked runs, the newest first."""
+        return self.snapshot.runs.some(self.marks)
 
     def _do(self, work: Callable[[], str]) -> None:
         """Something short that touches the disk; what it returns is said."""
@@ -123,10 +111,13 @@ class Looking(Base):
 
     def action_mark_range(self) -> None:
         """From the last mark to the cursor."""
-        keys = [row.key for row in self.query_one("#runs", RowList).rows]
-        if (row := self._run()) and self.last_mark in keys and row.run_id in keys:
-            ends = sorted((keys.index(self.last_mark), keys.index(row.run_id)))
-            self.marks |= frozenset(keys[ends[0] : ends[1] + 1])
+        rows = self.query_one("#runs", RowList).rows
+        row = self._run()
+        ends = (
+            [at for key in (self.last_mark, row.run_id) if (at := rows.find(key)) is not None] if row else []
+        )
+        if len(ends) == 2:
+            self.marks |= frozenset(self.listing.ids(min(ends), max(ends) + 1))
             self.refresh_lists()
             self.select(again=True)
         elif row:
@@ -134,7 +125,7 @@ class Looking(Base):
 
     def action_mark_all(self) -> None:
         """Everything the filter shows; once more: nothing."""
-        shown = frozenset(row.run_id for row in lists.chosen_runs(self.snapshot, self.query_text, self.sort))
+        shown = frozenset(self.listing.ids())
         self.marks = frozenset() if shown <= self.marks else self.marks | shown
         self.refresh_lists()
         self.select(again=True)
@@ -152,7 +143,7 @@ class Looking(Base):
 
     def action_compare(self) -> None:
         """The marked runs: the pinned one first, else the oldest."""
-        ids = [row.run_id for row in reversed(self.snapshot.runs) if row.run_id in self.marks]
+        ids = [row.run_id for row in reversed(self._marked())]
         pinned = self.snapshot.baseline
         if len(ids) < 2 and isinstance(self.subject, RunRow):
             ids = list(dict.fromkeys([*ids, self.subject.run_id]))
@@ -186,7 +177,7 @@ class Looking(Base):
         def chosen(text: str | None) -> None:
             if text is not None:
                 self.query_text = text.strip()
-                self.refresh_lists()
+                self.relist()
 
         hint = "words, or accuracy>0.9 state:failed model.layers=8; empty shows all"
         self._prompt("Filter the runs", hint, self.query_text, chosen)
@@ -201,12 +192,6 @@ class Looking(Base):
             "",
             lambda text: None if text is None else view.filter(text),
         )
-
-    def action_sort(self) -> None:
-        """The next order."""
-        at = lists.SORTS.index(self.sort)
-        self.sort = lists.SORTS[(at + 1) % len(lists.SORTS)]
-        self.refresh_lists()
 
     def action_pane_1(self) -> None:
         """To the configs."""
@@ -293,6 +278,7 @@ class Looking(Base):
             self.say("stopping…")
         elif self.query_text or self.marks:
             self.query_text, self.marks = "", frozenset()
+            self.relist()
             self.refresh_lists()
             self.select(again=True)
         elif self.has_class("show-detail"):

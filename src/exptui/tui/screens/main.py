@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+from collections.abc import Sequence
 from contextlib import ExitStack
 from functools import cached_property, partial
 from types import ModuleType
@@ -12,16 +13,18 @@ from textual import on
 from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import Horizontal, Vertical
-from textual.content import Content
 from textual.screen import Screen
 
 from exptui.core.compare.deltas import same
+from exptui.core.monitor import chosen
 from exptui.core.monitor.catalog import ArchiveRow, ConfigRow, RunRow, Snapshot
 from exptui.core.monitor.text import clean
+from exptui.core.runs.run import RunState
 from exptui.core.workspace import Workspace
-from exptui.tui import lists, present
+from exptui.tui import present
 from exptui.tui.bridge import Bridge
 from exptui.tui.commands import COMMANDS, bindings
+from exptui.tui.listing import EMPTY, SORTS
 from exptui.tui.messages import Answered, Failed, OperationEnded, OperationMoved, SnapshotTaken
 from exptui.tui.present import Span
 from exptui.tui.screens.actions import Actions
@@ -63,12 +66,15 @@ class MainScreen(Actions, Screen[None]):
         self.workspace = workspace
         self.bridge = Bridge(workspace, self.post_message)
         self.snapshot = Snapshot()
+        self.listing = EMPTY
+        self.columns: tuple[str, ...] | None = None
         self.subject: Subject | None = None
+        self.asked: Subject | None = None
         self.overlays: dict[str, dict[str, Points]] = {}
         self.marks: frozenset[str] = frozenset()
         self.last_mark = ""
         self.query_text = ""
-        self.sort = lists.SORTS[0]
+        self.sort = SORTS[0]
         self.activity: dict[str, tuple[str, int, int]] = {}
         self.wanted = ""  # a run to put the cursor on as soon as it is listed
         self.log_of = ""
@@ -81,7 +87,7 @@ class MainScreen(Actions, Screen[None]):
         with Horizontal(id="body"):
             with Vertical(id="left"):
                 yield RowList("no configs yet\na config is a TOML file in configs/", id="configs")
-                yield RowList("no runs yet\nr starts one of the config above", id="runs")
+                yield RowList("reading the runs…", id="runs")
                 yield RowList("nothing archived yet\na seals a finished run", id="archives")
             yield DetailPane(id="detail")
         yield Lines(id="activity")
@@ -94,6 +100,7 @@ class MainScreen(Actions, Screen[None]):
         self._update_timer.resume()  # its first beat comes a period late: not that of the first frame
         self._keys()
         self.bridge.start()
+        self.bridge.ask("columns", partial(chosen.load, self.workspace.root), self.columns_chosen)
 
     def _paint(self) -> None:
         """From now on what changes is painted."""
@@ -116,9 +123,9 @@ class MainScreen(Actions, Screen[None]):
         """The workspace as it is now."""
         event.stop()
         before, self.snapshot = self.snapshot, event.snapshot
-        self.marks &= {row.run_id for row in self.snapshot.runs}
+        self.marks = frozenset(one for one in self.marks if self.snapshot.run(one))
         self._announce(before)
-        self.refresh_lists()
+        self.listed(event.listing)
         if self.begun:
             self.select()
         else:  # the lists are the first frame; whatever else there is follows it
@@ -180,9 +187,9 @@ class MainScreen(Actions, Screen[None]):
         """A toast and a bell for every run that ended and every verification that did since the last look."""
         if not self.begun:
             return
-        for row in self.snapshot.runs:
-            old = before.run(row.run_id)
-            if old and old.view.state.live and not row.view.state.live:
+        for old in before.runs.live:
+            row = self.snapshot.run(old.run_id)
+            if row and not row.view.state.live:
                 self.say(f"{row.run_id}  {present.outcome(row)}", good=present.state_of(row)[1] != "bad")
                 self.app.bell()
         for name in before.verifying.keys() - self.snapshot.verifying.keys():
@@ -198,41 +205,10 @@ class MainScreen(Actions, Screen[None]):
 
     # Down into the panes
 
-    def refresh_lists(self) -> None:
-        """Show the snapshot in the three lists and in the header."""
-        snapshot, now = self.snapshot, present.now()
-        self.query_one("#configs", RowList).show(lists.config_rows(snapshot))
-        runs = lists.chosen_runs(snapshot, self.query_text, self.sort)
-        rows, header = lists.run_rows(runs, snapshot.baseline, now)
-        empty = f"no run matches {self.query_text!r}; Esc clears the filter" if self.query_text else ""
-        self.query_one("#runs", RowList).show(rows, header, self.marks, clean(empty))
-        if self.wanted and snapshot.run(self.wanted):
-            self.query_one("#runs", RowList).select(self.wanted)
-            self.wanted = ""
-        self.query_one("#archives", RowList).show(lists.archive_rows(snapshot, self.query_text, now))
-        self._titles(len(runs))
-        self.query_one("#header", Lines).show([self._header()])
-        self.query_one(DetailPane).show_audits(snapshot)
-
-    def _titles(self, shown: int) -> None:
-        snapshot = self.snapshot
-        total = len(snapshot.runs)
-        count = f"{shown} of {total}" if shown != total else str(total)
-        words = [f"2 Runs {count}", self.query_text, f"by {self.sort}" if self.sort != "newest" else ""]
-        if self.marks:
-            words.append(f"{len(self.marks)} marked")
-        titles = {
-            "configs": f"1 Configs {len(snapshot.configs)}",
-            "runs": " ─ ".join(clean(word, 60) for word in words if word),
-            "archives": f"3 Archive {len(snapshot.archives)}",
-        }
-        for name, title in titles.items():
-            self.query_one(f"#{name}").border_title = Content(title)
-
     def _header(self) -> list[Span]:
         snapshot = self.snapshot
-        live = sum(row.view.state.live for row in snapshot.runs)
-        queued = sum(row.view.state == "QUEUED" for row in snapshot.runs)
+        states = [row.view.state for row in snapshot.runs.live]
+        live, queued = len(states), states.count(RunState.QUEUED)
         home = present.tidy(self.workspace.root)
         spans: list[Span] = [(" exptui ", "bold"), (f" {clean(home, 60)}", "muted")]
         spans.append((f"   ▶ {live - queued} running", "accent" if live > queued else "muted"))
@@ -316,10 +292,10 @@ class MainScreen(Actions, Screen[None]):
         focused = self.focused
         pane = focused.id if focused is not None and focused.id in PANES else self._pane_of_subject()
         subject = self._find(pane, self.query_one(f"#{pane}", RowList).key)
-        if subject is None or (subject == self.subject and not again):
+        if subject is None or (subject == self.asked and not again):
             return
-        moved = self._key(subject) != self._key(self.subject)
-        self.subject = subject
+        moved = self._key(subject) != self._key(self.asked)
+        self.subject = self.asked = subject
         snapshot = self.snapshot
         self.bridge.ask(
             "detail", lambda: _details().read(self.workspace, subject, snapshot.baseline), self._show_detail
@@ -343,16 +319,15 @@ class MainScreen(Actions, Screen[None]):
         return type(subject).__name__, name
 
     def _find(self, pane: str, key: str) -> Subject | None:
-        rows: dict[str, tuple[Subject, ...]] = {
-            "configs": self.snapshot.configs,
-            "runs": self.snapshot.runs,
-            "archives": self.snapshot.archives,
-        }
-        return next((row for row in rows[pane] if self._key(row)[1] == key), None)
+        if pane == "runs":
+            return self.snapshot.run(key)
+        rows: Sequence[Subject] = self.snapshot.configs if pane == "configs" else self.snapshot.archives
+        return next((row for row in rows if self._key(row)[1] == key), None)
 
     def _show_detail(self, detail: Detail) -> None:
         if self._key(detail.subject) != self._key(self.subject):
             return
+        self.subject = detail.subject  # a run is whole now
         self.query_one(DetailPane).show(
             detail, self.snapshot, self._overlays(detail), self._differing(detail)
         )

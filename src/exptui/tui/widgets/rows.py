@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import ClassVar
+from dataclasses import dataclass
+from typing import ClassVar, overload
 
 import msgspec
 from rich.cells import cell_len, set_cell_size
@@ -52,6 +53,43 @@ def tones(background: Color, theme: Mapping[str, str]) -> Mapping[str, Style]:
     }
 
 
+class Source(Sequence[Row]):
+    """Where rows come from: `row` makes one when it comes into sight."""
+
+    def row(self, at: int) -> Row:
+        """The row of that number.
+
+        Raises:
+            IndexError: there is none.
+        """
+        raise NotImplementedError
+
+    @overload
+    def __getitem__(self, at: int) -> Row: ...
+    @overload
+    def __getitem__(self, at: slice) -> list[Row]: ...
+    def __getitem__(self, at: int | slice) -> Row | list[Row]:
+        return [self.row(one) for one in range(len(self))[at]] if isinstance(at, slice) else self.row(at)
+
+    def find(self, key: str) -> int | None:
+        """The number of the row with that key, None when it is not there."""
+        return next((at for at, row in enumerate(self) if row.key == key), None)
+
+
+class _Made(Source):
+    """Rows that were made already."""
+
+    def __init__(self, rows: Sequence[Row]) -> None:
+        self._rows = tuple(rows)
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def row(self, at: int) -> Row:
+        """The row of that number."""
+        return self._rows[at]
+
+
 class RowList(ScrollView, can_focus=True):
     """Rows with a cursor and marks; says what the cursor is on."""
 
@@ -90,13 +128,31 @@ class RowList(ScrollView, can_focus=True):
             """The list it comes from."""
             return self.rows
 
+    @dataclass
+    class Resized(Message):
+        """The list is wider or narrower than it was."""
+
+        rows: RowList
+
+        @property
+        def control(self) -> RowList:
+            """The list it comes from."""
+            return self.rows
+
     def __init__(self, empty: str, *, id: str) -> None:  # noqa: A002  textual's own name
         super().__init__(id=id)
-        self.rows: tuple[Row, ...] = ()
+        self.rows: Source = _Made(())
         self.header: Row | None = None
         self.marks: frozenset[str] = frozenset()
         self.empty = empty
         self._toned: tuple[Color | None, Mapping[str, Style]] = None, {}
+        self._width = 0
+
+    def on_resize(self) -> None:
+        """Say that the width is another one."""
+        if self.size.width != self._width:
+            self._width = self.size.width
+            self.post_message(self.Resized(self))
 
     @property
     def key(self) -> str:
@@ -110,18 +166,35 @@ class RowList(ScrollView, can_focus=True):
         marks: frozenset[str] = frozenset(),
         empty: str = "",
     ) -> None:
-        """Take over new rows; the cursor stays on its key. What is equal is not painted again."""
-        new = tuple(rows)
-        if (new, header, marks, empty or self.empty) == (self.rows, self.header, self.marks, self.empty):
-            return
-        before, at = self.key, self.cursor
-        self.rows, self.header, self.marks, self.empty = new, header, marks, empty or self.empty
-        keys = [row.key for row in new]
-        self.cursor = keys.index(before) if before in keys else max(0, min(at, len(new) - 1))
-        self.virtual_size = Size(0, len(new) + self._top)
-        self.refresh()
+        """Take over new rows; the cursor stays on its key. Only lines that differ are painted again."""
+        before, at, seen = self.key, self.cursor, self._seen()
+        self.rows = rows if isinstance(rows, Source) else _Made(rows)
+        self.header, self.marks, self.empty = header, marks, empty or self.empty
+        last = max(0, len(self.rows) - 1)
+        if at > last or self.key != before:
+            found = self.rows.find(before) if before else None
+            self.cursor = min(at, last) if found is None else found
+        size, height = Size(0, len(self.rows) + self._top), self.size.height - self._top
+        if size != self.virtual_size:
+            self.virtual_size = size
+            self.refresh()
+        else:
+            for y, (old, new) in enumerate(zip(seen, self._seen(), strict=False)):
+                if old != new:
+                    self.refresh(Region(0, y, self.size.width, 1))
+        if not int(self.scroll_y) <= self.cursor < int(self.scroll_y) + height and self.rows:
+            self._in_sight()
         if self.key != before:
             self.post_message(self.Highlighted(self, self.key))
+
+    def _seen(self) -> list[object]:
+        """What each line of the screen shows."""
+        height, first = self.size.height, int(self.scroll_y)
+        lines: list[object] = [self.header] if self.header else []
+        for at in range(first, min(first + height - len(lines), len(self.rows))):
+            row = self.rows[at]
+            lines.append((row, row.key in self.marks, at == self.cursor))
+        return [*lines, *[self.empty] * (height - len(lines))]
 
     @property
     def _top(self) -> int:
@@ -129,8 +202,7 @@ class RowList(ScrollView, can_focus=True):
 
     def select(self, key: str) -> None:
         """Put the cursor on a row, if it is there."""
-        found = next((at for at, row in enumerate(self.rows) if row.key == key), None)
-        if found is not None and found != self.cursor:
+        if (found := self.rows.find(key)) is not None:
             self._go(found)
 
     def _go(self, to: int) -> None:
@@ -140,8 +212,11 @@ class RowList(ScrollView, can_focus=True):
         old, self.cursor = self.cursor, to
         for at in (old, to):
             self._refresh_row(at)
-        self.scroll_to_region(Region(0, to, 1, 1 + self._top), animate=False, force=True)
+        self._in_sight()
         self.post_message(self.Highlighted(self, self.key))
+
+    def _in_sight(self) -> None:
+        self.scroll_to_region(Region(0, self.cursor, 1, 1 + self._top), animate=False, force=True)
 
     def _refresh_row(self, at: int) -> None:
         y = at - int(self.scroll_y) + self._top

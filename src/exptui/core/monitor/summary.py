@@ -1,0 +1,90 @@
+"""What lists show of a run's numbers: the last value of each series and how far it is, without making the series."""
+
+from __future__ import annotations
+
+import os
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from exptui.core.monitor import metrics
+from exptui.core.monitor.metrics import STEPS, as_float
+
+BLOCK = 1 << 17
+Summary = tuple[dict[str, float], int | None]
+_ROWS, _ROW = msgspec.json.Decoder(dict[str, Any]), msgspec.json.Decoder(dict[str, Any])
+_NOT_FINAL = {*STEPS, "epochs"}
+
+
+class _OtherwiseError(Exception):
+    """Not as most trainers write it: the careful way is taken."""
+
+
+def summary(directory: Path) -> Summary:
+    """The final numbers and the last step, as `metrics.read` gives them."""
+    try:
+        return _plain(str(directory))
+    except (_OtherwiseError, OSError, msgspec.MsgspecError, UnicodeDecodeError, RecursionError, ValueError):
+        numbers = metrics.read(directory)
+        series = numbers.series.values()
+        return numbers.final, max((max(one) for one in series if one), default=None)
+
+
+def _plain(directory: str) -> Summary:
+    rows = _ROWS.decode_lines(read(f"{directory}/metrics.jsonl"))
+    if not rows:
+        raise _OtherwiseError
+    names = dict.fromkeys(chain.from_iterable(rows))
+    name = next((name for name in STEPS if name in names), "")
+    steps = [step for row in rows if type(step := row.get(name)) is int]
+    kinds = set(map(type, chain.from_iterable(map(dict.values, rows))))
+    if len(steps) < len(rows) or steps != sorted(set(steps)) or dict in kinds:
+        raise _OtherwiseError
+    final, last = dict[str, float](), None
+    wanted = [key for key in names if key not in STEPS]
+    for step, row in zip(reversed(steps), reversed(rows), strict=True):
+        for key in [key for key in row if key not in final and key not in STEPS]:
+            if (value := _number(row[key])) is not None:
+                final[key] = value
+                last = step if last is None else last
+        if len(final) == len(wanted):
+            break
+    if not final:  # the chronicle may have a series
+        raise _OtherwiseError
+    final = {key: final[key] for key in wanted if key in final}
+    try:
+        report = _ROW.decode(read(f"{directory}/metrics.json"))
+    except FileNotFoundError:
+        return final, last
+    for key, item in report.items():
+        if (value := _number(item)) is not None and key not in _NOT_FINAL:
+            final[key] = value
+    return final, last
+
+
+def _number(value: object) -> float | None:
+    if type(value) is float:
+        return value
+    if type(value) is int:
+        return as_float(value)
+    if isinstance(value, dict):
+        raise _OtherwiseError
+    return None
+
+
+def read(path: str) -> bytes:
+    """The bytes of a small file.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        data = block = os.read(fd, BLOCK)
+        while len(block) == BLOCK:  # a short one is the end
+            data += (block := os.read(fd, BLOCK))
+        return data
+    finally:
+        os.close(fd)

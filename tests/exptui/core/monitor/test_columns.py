@@ -1,0 +1,115 @@
+"""Runs as columns: what goes in comes out, a filter over columns is the filter over facts, numbers without series are the numbers."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from exptui.core.monitor import metrics
+from exptui.core.monitor.columns import Entry, Table
+from exptui.core.monitor.filter import matches, passing
+from exptui.core.monitor.summary import summary
+from exptui.core.runs.run import RunState
+
+KEYS = st.sampled_from(["model.layers", "lr", "a.lr", "name", "loss", "id", "state"])
+VALUES = st.one_of(
+    st.integers(-(2**63), 2**63 - 1), st.integers(0, 3), st.floats(), st.booleans(), st.text(max_size=3)
+)
+ENTRIES = st.builds(
+    Entry,
+    st.uuids().map(str),
+    st.sampled_from(["a", "b"]),
+    st.sampled_from(RunState),
+    st.floats(0, 10),
+    st.floats(0, 10),
+    st.dictionaries(KEYS, VALUES, max_size=5),
+    st.dictionaries(KEYS, st.floats(), max_size=4),
+)
+QUERIES = st.one_of(
+    st.sampled_from(
+        [
+            "",
+            "lr>0",
+            "loss!=1",
+            "name:a",
+            "a.lr",
+            "lr:",
+            "state:fin",
+            "id:0 loss<1",
+            "1",
+            "true",
+            "state=lost",
+        ]
+    ),
+    st.builds(
+        "{}{}{}".format,
+        KEYS,
+        st.sampled_from(["<", ">=", "=", "!=", ":"]),
+        st.one_of(st.integers(0, 3), st.text(max_size=2)),
+    ),
+)
+
+
+@given(st.lists(ENTRIES, max_size=12))
+def test_what_goes_in_comes_out_with_its_type(entries: list[Entry]) -> None:
+    table = Table()
+    rows = [table.add(entry) for entry in entries]
+    for row, entry in zip(rows, entries, strict=True):
+        found = table.entry(row)
+        assert repr(sorted(found.flat.items())) == repr(sorted(entry.flat.items()))
+        assert repr(sorted(found.final.items())) == repr(sorted(entry.final.items()))
+        assert found.cells[:4] == entry.cells[:4]
+
+
+@given(st.lists(ENTRIES, max_size=12), QUERIES)
+@example([], "anything")
+def test_a_filter_over_columns_is_the_filter_over_facts(entries: list[Entry], query: str) -> None:
+    table = Table()
+    rows = [table.add(entry) for entry in entries]
+
+    def facts(entry: Entry) -> dict[str, Any]:
+        return {**entry.flat, **entry.final, "id": entry.run_id, "state": entry.state.value}
+
+    assert list(passing(query, table, rows)) == [matches(query, facts(entry)) for entry in entries]
+
+
+NUMBERS = st.one_of(
+    st.floats(), st.integers(), st.just(10**400), st.none(), st.booleans(), st.text(max_size=2)
+)
+ROWS = st.dictionaries(
+    st.sampled_from(["loss", "acc", "x.y", "step", "epoch", "epochs"]),
+    st.one_of(NUMBERS, st.dictionaries(st.sampled_from(["y", "z"]), NUMBERS, max_size=2)),
+    max_size=4,
+)
+PLAIN = st.lists(
+    st.dictionaries(
+        st.sampled_from(["loss", "acc", "note"]),
+        st.one_of(st.floats(allow_nan=False), st.text(max_size=2)),
+        max_size=3,
+    )
+)
+LINES = st.one_of(
+    st.lists(ROWS, max_size=6).map(lambda rows: [json.dumps(row) for row in rows]),
+    PLAIN.map(lambda rows: [json.dumps({"step": at, **row}) for at, row in enumerate(rows)]),
+    st.lists(st.sampled_from(["", "nonsense", '{"step": 1, "loss": 2}', "[1]"]), max_size=4),
+)
+
+
+@given(LINES, st.sampled_from(["\n", "\r\n", "\r"]), st.booleans(), st.one_of(st.none(), ROWS))
+def test_numbers_without_series_are_the_numbers(
+    lines: list[str], end: str, ended: bool, report: dict[str, Any] | None
+) -> None:
+    with tempfile.TemporaryDirectory() as name:
+        directory = Path(name)
+        (directory / "metrics.jsonl").write_text(end.join(lines) + (end if ended else ""), newline="")
+        if report is not None:
+            (directory / "metrics.json").write_text(json.dumps(report))
+        expected = metrics.read(directory)
+        last = max((max(one) for one in expected.series.values() if one), default=None)
+        final, step = summary(directory)
+        assert (repr(sorted(final.items())), step) == (repr(sorted(expected.final.items())), last)
