@@ -90,15 +90,18 @@ def index(path: str) -> Found:
 
 
 def search(path: str, pattern: str) -> Found:
-    """How many lines match, the index being there."""
-    from exptui.core.monitor.index import LogIndex
+    """How many lines match, by a process of its own, from its start on."""
+    from exptui.core.monitor.search import Search
 
     found: Found = {}
-    lines = LogIndex(Path(path))
-    while lines.grow():
-        pass
     with spent(found):
-        count = len(lines.matches(pattern, lambda: False))
+        search = Search(Path(path), pattern)
+        while search.wait().running:
+            pass
+    count = search.progress.count
+    search.kill()
+    while not search.wait().ended:
+        pass
     return {**found, "lines": count}
 
 

@@ -10,7 +10,7 @@ from exptui.core.archive.seal import Seed
 from exptui.core.configs import config
 from exptui.core.files import pretty_json, sha256_bytes, storage_errors
 from exptui.core.monitor import metrics
-from exptui.core.monitor.logs import LogTail
+from exptui.core.monitor.logs import WITHIN, LogTail
 from exptui.core.monitor.text import clean_line
 from exptui.core.runs.run import RunView
 
@@ -39,7 +39,8 @@ def prepare(view: RunView, *, incomplete: bool) -> tuple[Seed, bytes]:
     )
     with storage_errors("read the run's files"):
         numbers = metrics.read(view.path)
-        log = [clean_line(line) for line in LogTail(view.path / "trainer.log", CARD_LINES).read()]
+        tail = LogTail(view.path / "trainer.log", CARD_LINES, WITHIN)
+        log = [clean_line(line) for line in tail.read()][-CARD_LINES:]
     card = {
         "config": data.decode(errors="replace"),
         "seconds": record.seconds if record else None,

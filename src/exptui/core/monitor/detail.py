@@ -12,7 +12,7 @@ from exptui.core.errors import ExptuiError
 from exptui.core.files import sha256_file
 from exptui.core.monitor import metrics
 from exptui.core.monitor.catalog import ArchiveRow, ConfigRow, RunRow
-from exptui.core.monitor.logs import LogTail
+from exptui.core.monitor.logs import WITHIN, LogTail
 from exptui.core.monitor.run_rows import Glimpse, Memory, read_run
 from exptui.core.runs.run import RunState, RunView
 
@@ -95,9 +95,9 @@ def _run(space: Workspace, row: RunRow, baseline: str, problems: list[str]) -> D
     view = row.view
     numbers = metrics.read(view.files)
     problems += [*numbers.problems, *([view.problem] if view.problem else [])]
-    tail = LogTail(view.files / "trainer.log", LOG_LINES)
+    tail = LogTail(view.files / "trainer.log", LOG_LINES, WITHIN)
     if not tail.path.exists():
-        tail = LogTail(view.path / "trainer.log", LOG_LINES)
+        tail = LogTail(view.path / "trainer.log", LOG_LINES, WITHIN)
     log = (*tail.read(), *tail.rest())[-LOG_LINES:]
     pinned = metrics.read(space.results / baseline).series if baseline and baseline != view.run_id else {}
     audits = _quietly(lambda: tuple(space.audits(view.run_id)), problems)

@@ -2,28 +2,41 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterator
 from pathlib import Path
 
 from exptui.core.files import open_regular
+from exptui.core.monitor.lines import before
 
-BLOCK = 1 << 16
 LINE_CAP = 1 << 20
+READ = 4 << 20
+"""So much is read at a time."""
+WITHIN = 4 << 20
+"""Where only the last lines matter they are looked for in so many bytes."""
 
 
 class LogTail:
     """Reads a growing file from near its end. A line is given out once it is whole, or longer than LINE_CAP."""
 
-    def __init__(self, path: Path, lines: int) -> None:
+    def __init__(self, path: Path, lines: int, within: int | None = None) -> None:
         self.path = path
-        self.offset = _start_of_last(path, lines)
+        self.offset = _start_of_last(path, lines, within)
         self._rest = b""
         self._inode = 0
 
-    def read(self) -> list[bytes]:
+    def read(self) -> Iterator[bytes]:
         """The whole lines that came since the last call, without their newlines.
 
         A file that was cut or replaced is read again from its start.
         """
+        while data := self._more():
+            *whole, self._rest = (self._rest + data).split(b"\n")
+            if len(self._rest) > LINE_CAP:
+                whole, self._rest = [*whole, self._rest], b""
+            yield from whole
+
+    def _more(self) -> bytes:
         try:
             with open_regular(self.path) as file:
                 size, inode = file.seek(0, 2), self.path.stat().st_ino
@@ -31,14 +44,11 @@ class LogTail:
                     self.offset, self._rest = 0, b""
                 self._inode = inode
                 file.seek(self.offset)
-                data = file.read()
+                data = file.read(READ)
         except FileNotFoundError:
-            return []
+            return b""
         self.offset += len(data)
-        *whole, self._rest = (self._rest + data).split(b"\n")
-        if len(self._rest) > LINE_CAP:
-            whole, self._rest = [*whole, self._rest], b""
-        return whole
+        return data
 
     def rest(self) -> list[bytes]:
         """The unfinished last line, for when nobody writes any more."""
@@ -46,22 +56,11 @@ class LogTail:
         return [rest] if rest else []
 
 
-def _start_of_last(path: Path, lines: int) -> int:
+def _start_of_last(path: Path, lines: int, within: int | None) -> int:
     """Offset at which the last `lines` lines begin, found backwards from the end."""
     try:
         with open_regular(path) as file:
-            end = position = file.seek(0, 2)
-            wanted = lines
-            while position > 0:
-                start = max(0, position - BLOCK)
-                file.seek(start)
-                block = file.read(position - start)
-                at = len(block) - 1 if position == end and block.endswith(b"\n") else len(block)
-                while (at := block.rfind(b"\n", 0, at)) >= 0:
-                    wanted -= 1
-                    if wanted <= 0:
-                        return start + at + 1
-                position = start
+            size = os.fstat(file.fileno()).st_size
+            return before(file.fileno(), size, lines, size if within is None else within)
     except FileNotFoundError:
-        pass
-    return 0
+        return 0

@@ -25,6 +25,7 @@ class Looking(Listed):
     select: Callable[..., None]
     show_pane: Callable[[str], None]
     go: Callable[[str], None]
+    cancel_search: Callable[[], bool]
 
     # Who is meant
 
@@ -271,7 +272,9 @@ class Looking(Listed):
         self._choose("Copy", choices, "Enter copies (OSC 52), Esc closes", chosen)
 
     def action_cancel(self) -> None:
-        """What is in the way: zoom, an operation, the marks, the filter."""
+        """What is in the way: a search in the log, zoom, an operation, the marks, the filter."""
+        if self.cancel_search():
+            return
         if self.has_class("zoomed"):
             self.remove_class("zoomed")
         elif self.bridge.cancel():

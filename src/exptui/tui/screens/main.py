@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 from collections.abc import Sequence
 from contextlib import ExitStack
-from functools import cached_property, partial
+from functools import partial
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -28,14 +28,13 @@ from exptui.tui.listing import EMPTY, SORTS
 from exptui.tui.messages import Answered, Failed, OperationEnded, OperationMoved, SnapshotTaken
 from exptui.tui.present import Span
 from exptui.tui.screens.actions import Actions
+from exptui.tui.screens.log_flow import LogFlow
 from exptui.tui.widgets.detail import DetailPane
 from exptui.tui.widgets.rows import Row, RowList
 from exptui.tui.widgets.text import Lines
 
 if TYPE_CHECKING:
     from exptui.core.monitor.detail import Detail, Points, Subject
-    from exptui.tui.log_reader import LogReader
-    from exptui.tui.widgets.log_view import LogView, LogWindow
 
 PANES = ("configs", "runs", "archives")
 NARROW = 100
@@ -49,7 +48,7 @@ def _details() -> ModuleType:
     return detail
 
 
-class MainScreen(Actions, Screen[None]):
+class MainScreen(Actions, LogFlow, Screen[None]):
     """State lives here and flows down; threads post facts up through the bridge."""
 
     DEFAULT_CLASSES = "-normal show-runs"  # as most begin: where they fit, nothing is styled twice
@@ -77,7 +76,6 @@ class MainScreen(Actions, Screen[None]):
         self.sort = SORTS[0]
         self.activity: dict[str, tuple[str, int, int]] = {}
         self.wanted = ""  # a run to put the cursor on as soon as it is listed
-        self.log_of = ""
         self.begun = False
         self._held, self._painting = ExitStack(), False
 
@@ -301,7 +299,7 @@ class MainScreen(Actions, Screen[None]):
             "detail", lambda: _details().read(self.workspace, subject, snapshot.baseline), self._show_detail
         )
         if isinstance(subject, RunRow):
-            self._ask_log(subject, moved=moved)
+            self.ask_log(subject, moved=moved)
             for run_id in self.marks - {subject.run_id}:
                 self._ask_overlay(run_id)
 
@@ -332,11 +330,7 @@ class MainScreen(Actions, Screen[None]):
             detail, self.snapshot, self._overlays(detail), self._differing(detail)
         )
         if isinstance(detail.subject, ArchiveRow):
-            from exptui.tui.widgets.log_view import LogWindow
-
-            self.query_one(DetailPane).log_view.show(
-                LogWindow(hash(detail.subject.run_id), len(detail.log), 0, detail.log, complete=True)
-            )
+            self.show_end_of_log(detail.subject.run_id, detail.log)
 
     def _overlays(self, detail: Detail) -> list[tuple[str, dict[str, Points]]]:
         own = self._key(detail.subject)[1]
@@ -365,57 +359,3 @@ class MainScreen(Actions, Screen[None]):
             return {}
         flat = detail.subject.flat
         return {k: pinned.flat.get(k) for k in flat if not same(flat.get(k), pinned.flat.get(k))}
-
-    @cached_property
-    def logs(self) -> LogReader:
-        """What reads the log of the run that is selected."""
-        from exptui.tui.log_reader import LogReader
-
-        return LogReader()
-
-    def _ask_log(self, row: RunRow, *, moved: bool) -> None:
-        places = (row.view.files / "trainer.log", row.view.path / "trainer.log")
-        if moved:
-            self.query_one(DetailPane).log_view.following = True
-
-        def read() -> LogWindow:
-            return self.logs.latest(next((path for path in places if path.exists()), places[1]))
-
-        self.log_of = row.run_id
-        self.bridge.ask("log", read, partial(self._show_log, row.run_id))
-
-    def _show_log(self, run_id: str, window: LogWindow) -> None:
-        """A window of the log of that run, if it is still the one that is shown."""
-        if not isinstance(self.subject, RunRow) or self.subject.run_id != run_id:
-            return
-        self.query_one(DetailPane).log_view.show(window)
-        if not window.complete:
-            self.bridge.ask("log", self.logs.more, partial(self._show_log, run_id))
-
-    def on_log_view_wanted(self, event: LogView.Wanted) -> None:
-        """Lines in sight are missing."""
-        self.bridge.ask(
-            "log lines",
-            lambda: self.logs.window(event.first, event.count),
-            partial(self._show_log, self.log_of),
-        )
-
-    def on_log_view_search_wanted(self, event: LogView.SearchWanted) -> None:
-        """Look for the next match."""
-        view = self.query_one(DetailPane).log_view
-        self.bridge.ask(
-            "search", lambda: self.logs.search(event.pattern, event.start, event.step), view.found, apart=True
-        )
-
-    def on_log_view_filter_wanted(self, event: LogView.FilterWanted) -> None:
-        """Only matching lines."""
-        self.bridge.ask(
-            "filter",
-            lambda: self.logs.filter(event.pattern),
-            partial(self._show_log, self.log_of),
-            apart=True,
-        )
-
-    def on_log_view_status_changed(self, event: LogView.StatusChanged) -> None:
-        """The line under the log."""
-        self.query_one("#log-status", Lines).show([[(f" {clean(event.status, 200)}", "muted")]])

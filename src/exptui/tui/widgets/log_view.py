@@ -10,12 +10,9 @@ from __future__ import annotations
 import re
 from bisect import bisect_right
 from dataclasses import dataclass
-from functools import lru_cache
-from itertools import accumulate, islice
+from itertools import accumulate
 from typing import ClassVar
 
-from rich.ansi import AnsiDecoder
-from rich.cells import chop_cells
 from rich.segment import Segment
 from rich.style import Style
 from rich.text import Text
@@ -26,50 +23,19 @@ from textual.reactive import reactive
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
-from exptui.core.monitor.index import LINE_CAP, LogWindow, compile_pattern, last_state
-from exptui.core.monitor.text import CAP, clean
+from exptui.core.monitor.index import LogWindow
+from exptui.core.monitor.pattern import TooSlow
+from exptui.core.monitor.text import clean
+from exptui.tui.widgets.log_lines import MUTED, styled, wrapped
+from exptui.tui.widgets.log_search import ERRORS, compiled, matched, spans
 
-__all__ = ["ERRORS", "LogView", "LogWindow", "styled", "wrapped"]
-
-ERRORS = r"error|exception|traceback|panic|failed|\bnan\b"
 MARGIN = 200  # lines asked for beyond those in sight, on either side
 HITS_CAP = 200  # matches highlighted in one line
+SOON = (
+    0.01  # processor seconds that a pattern may take on one line, or to be compiled, before it is left alone
+)
 HIT = Style(reverse=True, bold=True)
-MUTED = Style(dim=True)
 CURRENT = Style(bold=True, underline=True)
-_SGR = re.compile(r"\x1b\[([0-9;:]{0,64})m")
-
-
-def styled(line: bytes) -> Text:
-    """An untrusted line as harmless text: its colours kept, no other command of it, at most CAP characters."""
-    parts = _SGR.split(last_state(line.rstrip(b"\r\n")).decode(errors="replace"))
-    safe, room = "", CAP
-    for number, part in enumerate(parts):
-        safe += f"\x1b[{part}m" if number % 2 else clean(part[:room])
-        room -= 0 if number % 2 else min(room, len(part))
-    # without joiners: what they join is not as wide as rich reckons, in most terminals
-    text = AnsiDecoder().decode_line(safe.replace("\u200d", ""))  # the only escapes left are colours
-    text.spans = [span._replace(style=_modest(span.style)) for span in text.spans]
-    more = sum(map(len, parts[::2])) - CAP
-    if more > 0:
-        text.append(f"… (+{more:,}{' or more' if len(line) >= LINE_CAP else ''})", MUTED)
-    return text
-
-
-@lru_cache(maxsize=256)
-def _modest(style: Style | str) -> Style:
-    """Without blinking, hidden text and links; the default colours are those of the pane."""
-    if isinstance(style, str):
-        return Style.null()
-    color, bgcolor = (None if c and c.is_default else c for c in (style.color, style.bgcolor))
-    on = {name: getattr(style, name) for name in ("bold", "dim", "italic", "underline", "reverse")}
-    return Style(color=color, bgcolor=bgcolor, **on)
-
-
-def wrapped(text: Text, width: int) -> list[Text]:
-    """The text in rows of at most `width` cells; no wide character is cut in two."""
-    rows = chop_cells(text.plain, max(2, width))
-    return list(text.divide(list(accumulate(len(row) for row in rows[:-1])))) if len(rows) > 1 else [text]
 
 
 class LogView(ScrollView, can_focus=True):
@@ -143,12 +109,12 @@ class LogView(ScrollView, can_focus=True):
         self._tops: list[int] = []
         """While wrapping: the row where each line of the window begins, and where the last one ends."""
         self._rows: dict[bytes, list[Text]] = {}
-        self._sought = ""
+        self._sought = self._hunted = ""
         self._lit: re.Pattern[str] | None = None
         self._hit: int | None = None
         self._goal: int | None = None
         """The line to bring into sight once it is there."""
-        self._notice = self._kept = self._told = ""
+        self._notice = self._kept = self._passed = self._told = ""
 
     @property
     def status(self) -> str:
@@ -156,11 +122,22 @@ class LogView(ScrollView, can_focus=True):
         paused = f"paused, {new:,} new line{'s' * (new > 1)}" if new > 0 else "paused"
         parts = (
             self._notice,
-            f"filter: {clean(self._kept)}" if self._kept else "",
+            f"filter: {clean(self._kept, 60)}" if self._kept else "",
+            self._passed if self._kept else "",
             "" if self._window.complete else "indexing…",
             "following" if self.following else paused,
         )
         return " · ".join(part for part in parts if part)
+
+    @property
+    def count(self) -> int:
+        """Lines there are."""
+        return self._window.count
+
+    @property
+    def complete(self) -> bool:
+        """Whether all lines have their numbers."""
+        return self._window.complete
 
     def needs(self, count: int) -> tuple[int, int]:
         """Which lines (first, how many) a window over `count` lines should bring: those in sight and MARGIN around."""
@@ -176,6 +153,10 @@ class LogView(ScrollView, can_focus=True):
             return
         if window.generation != old.generation:
             self._paused_at, self._widest, self._hit, self._goal = window.count, 0, None, None
+        elif old.numbered is not None:
+            self._paused_at += window.moved
+            if top[0] >= old.numbered:
+                top = top[0] + window.moved, top[1]
         self._window = window
         still = self._lay_out(top) and not self.wrap
         for line in range(*self._in_sight()) if still else ():
@@ -191,14 +172,20 @@ class LogView(ScrollView, can_focus=True):
             self._sought = pattern
             self._hunt(pattern, 1)
 
-    def found(self, line: int | None, place: int = 0, total: int = 0) -> None:
-        """The answer to SearchWanted: a line, and which match of how many it is where that is known."""
-        pattern = self._lit.pattern if self._lit else ""
-        name = "errors" if pattern == ERRORS else f"'{clean(pattern)}'"
-        if line is None:
-            self._notice = f"no match {name}"
-        else:
-            self._notice = f"{place:,}/{total:,} {name}" if total else f"found {name}"
+    def note(self, text: str) -> None:
+        """How far a search is."""
+        self._notice = text
+        self._tell()
+
+    def passed(self, text: str) -> None:
+        """How many lines the filter lets through."""
+        self._passed = text
+        self._tell()
+
+    def found(self, line: int | None, place: int = 0, total: int = 0, *, more: bool = False) -> None:
+        """The answer to SearchWanted: a line, and which match of how many it is; `more` while there may be more."""
+        self._notice = matched(self._hunted, place, total, more=more)
+        if line is not None:
             self.following = False
             self._hit = self._goal = line
             self._reveal()
@@ -208,7 +195,7 @@ class LogView(ScrollView, can_focus=True):
     def filter(self, pattern: str) -> None:
         """Ask for the lines that match alone; "" for all."""
         if self._valid(pattern):
-            self._kept, self._notice = pattern, ""
+            self._kept, self._notice, self._passed = pattern, "", ""
             self.post_message(self.FilterWanted(pattern))
         self._tell()
 
@@ -223,7 +210,8 @@ class LogView(ScrollView, can_focus=True):
         cut = strip.cell_length > x + room
         style = self.rich_style + CURRENT if line == self._hit else self.rich_style
         strip = strip.crop_extend(x, x + room - cut, None).apply_style(style)
-        gutter = f"{number + 1:,}" if not part else ""
+        known = self._window.numbered is None or line < self._window.numbered
+        gutter = f"{number + 1:,}" if known and not part else ""
         before = [Segment(gutter.rjust(self._gutter - 1) + " ", MUTED)] if self._gutter else []
         after = [Segment("›" * cut, MUTED)]
         return Strip.join([Strip(before), strip, Strip(after)]).apply_style(self.rich_style)
@@ -282,14 +270,17 @@ class LogView(ScrollView, can_focus=True):
         if self._hit is not None and top <= self._hit < bottom:
             start = self._hit + step
         if pattern:
+            self._hunted = pattern
             self.post_message(self.SearchWanted(pattern, start, step))
 
     def _valid(self, pattern: str) -> re.Pattern[str] | None:
         try:
-            return compile_pattern(pattern)
+            return compiled(pattern)
         except re.error as error:
             self._notice = f"invalid pattern: {clean(str(error))}"
-            return None
+        except TooSlow:
+            self._notice = "this pattern takes too long to prepare"
+        return None
 
     def _light(self, pattern: str) -> bool:
         """Highlight what matches; False when that is no pattern, which the status then says."""
@@ -366,17 +357,25 @@ class LogView(ScrollView, can_focus=True):
         if data is None:
             return
         self._goal, text = None, self._pieces(data)[0]
-        if self._lit and not self.wrap and (match := self._lit.search(text.plain)):
-            x = text[: match.start()].cell_len
+        if not self.wrap and (found := self._spans(text.plain)):
+            x = text[: found[0][0]].cell_len
             if not self.scroll_offset.x <= x < self.scroll_offset.x + self._room:
                 self.scroll_to(x=x - self._room // 2 if x >= self._room else 0, animate=False)
+
+    def _spans(self, text: str) -> list[tuple[int, int]]:
+        """Where it matches; a pattern that takes too long is not highlighted any more."""
+        try:
+            return spans(self._lit, text) if self._lit else []
+        except TooSlow:
+            self._lit = None
+            return []
 
     def _pieces(self, line: bytes) -> list[Text]:
         """The rows of a line of the window: one unless wrapping."""
         if line not in self._rows:
             text = styled(line)
-            for match in islice(self._lit.finditer(text.plain), HITS_CAP) if self._lit else ():
-                text.stylize(HIT, *match.span())
+            for span in self._spans(text.plain):
+                text.stylize(HIT, *span)
             self._rows[line] = wrapped(text, self._room) if self.wrap else [text]
         return self._rows[line]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-import re
+import signal
 from pathlib import Path
 
 import pytest
@@ -11,7 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from exptui.core.monitor import index as module
-from exptui.core.monitor.index import LINE_CAP, SPAN, LogIndex, compile_pattern, last_state, plain
+from exptui.core.monitor import lines as parts
+from exptui.core.monitor.index import LogIndex
+from exptui.core.monitor.lines import LINE_CAP, SPAN
+from exptui.core.monitor.pattern import last_state
+from support import until
 
 BYTES = st.lists(
     st.sampled_from([b"\n", b"a", b"b", b"\r", b"\0", b"\xff", b"\x1b[31m", b"\n\n"]) | st.binary()
@@ -19,11 +23,7 @@ BYTES = st.lists(
 DATA = BYTES.map(b"".join)
 
 
-def never() -> bool:
-    return False
-
-
-def whole(path: Path, block: int = module.BLOCK) -> LogIndex:
+def whole(path: Path, block: int = parts.BLOCK) -> LogIndex:
     index = LogIndex(path, block)
     while index.grow():
         pass
@@ -56,34 +56,16 @@ def test_as_split_says_however_it_grows(log: Path, pieces: list[bytes], block: i
         assert index.count == len(lines)
         assert index.lines(0, len(lines) + 5) == lines
         assert [index.lines(number, 1) for number in range(len(lines))] == [[line] for line in lines]
-        for count in (0, 1, 3, 100):
-            assert index.tail(count) == lines[len(lines) - min(count, len(lines)) :]
+        picked = range(0, len(lines) + 3, 2)
+        assert index.pick(picked) == {number: lines[number] for number in picked if number < len(lines)}
     assert index.generation == 0
-
-
-@settings(deadline=None)
-@given(data=DATA, block=st.integers(1, 40), group=st.integers(1, 64), start=st.integers(-2, 40))
-def test_search_as_a_loop_would(log: Path, data: bytes, block: int, group: int, start: int) -> None:
-    log.unlink(missing_ok=True)
-    log.write_bytes(data)
-    pattern = re.compile(rb"a.?b|\0")
-    hits = [number for number, line in enumerate(expected(data)) if pattern.search(plain(line))]
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(module, "GROUP", group)
-        index = whole(log, block)
-        assert index.search(pattern, start, 1, never) == next((hit for hit in hits if hit >= start), None)
-        assert index.search(pattern, start, -1, never) == next(
-            (h for h in reversed(hits) if h <= start), None
-        )
-        assert list(index.matches(pattern, never)) == hits
-        assert list(index.matches(pattern, never, start)) == [hit for hit in hits if hit >= start]
 
 
 def test_missing_then_there_then_gone(tmp_path: Path) -> None:
     path = tmp_path / "trainer.log"
     index = LogIndex(path)
     assert not index.grow()
-    assert (index.count, index.lines(0, 9), index.tail(9), index.complete) == (0, [], [], True)
+    assert (index.count, index.lines(0, 9), index.complete) == (0, [], True)
     path.write_bytes(b"one\ntwo")
     assert not index.grow()
     assert (index.count, index.lines(0, 9), index.generation) == (2, [b"one", b"two"], 0)
@@ -127,51 +109,126 @@ def test_lines_longer_than_anything(tmp_path: Path) -> None:
     assert read[1] == b"x" * LINE_CAP
     assert read[3] == b"y" * LINE_CAP
     assert last_state(read[4]) == b"%7d%%" % (SPAN // 4 - 1)
-    assert index.tail(1) == [b"last \0\xff"]
-    assert index.search("LAST|last", 0, 1, never) == len(lines) - 1
-
-
-def test_tail_reads_a_bounded_part_of_an_endless_line(tmp_path: Path) -> None:
-    path = tmp_path / "trainer.log"
-    path.write_bytes(b"head\n" + b"z" * (module.TAIL_CAP + 5))
-    assert index_tail(path) == [b"z" * LINE_CAP]
-    path.write_bytes(b"head\n" + b"z" * module.BLOCK + b"\nend\n")
-    assert index_tail(path) == [b"head", b"z" * LINE_CAP, b"end"]
-
-
-def index_tail(path: Path) -> list[bytes]:
-    return LogIndex(path).tail(9)
-
-
-def test_what_is_searched_is_what_is_shown(tmp_path: Path) -> None:
-    path = tmp_path / "trainer.log"
-    path.write_bytes("loss\x1b[31m=nan\x1b[0m\nerror 1%\r50%\r\n\nCafé Error\n".encode())
-    index = whole(path)
-    assert list(index.matches("loss=nan", never)) == [0]
-    assert list(index.matches("error", never)) == [3]
-    assert list(index.matches("Error", never)) == [3]
-    assert list(index.matches("CAFE|é+ E", never)) == [3]
-    assert list(index.matches("50%$", never)) == [1]
-
-
-def test_a_search_can_be_cancelled(tmp_path: Path) -> None:
-    path = tmp_path / "trainer.log"
-    path.write_bytes(b"a line of a log\n" * (SPAN // 4))
-    index = whole(path)
-    answers = iter([False, False, True])
-    assert index.search("nothing", 0, 1, lambda: next(answers)) is None
-    answers = iter([False, True])
-    assert 0 < len(index.matches("log", lambda: next(answers))) < index.count
-
-
-@pytest.mark.parametrize("text", ["(", "a{99999999999999999999}", "(" * 5000 + ")" * 5000])
-def test_a_wrong_pattern_is_one_kind_of_error(text: str) -> None:
-    with pytest.raises(re.error):
-        compile_pattern(text)
 
 
 def test_no_regular_file_is_no_file(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     for path in (tmp_path / "pipe", tmp_path):
         assert not LogIndex(path).grow()
-        assert LogIndex(path).tail(3) == []
+        assert LogIndex(path).lines(0, 3) == []
+
+
+@settings(deadline=None)
+@given(data=DATA, more=DATA, block=st.integers(1, 40), end=st.integers(1, 5), back=st.integers(0, 9))
+def test_the_end_is_there_before_the_index_and_finds_its_place(
+    log: Path, data: bytes, more: bytes, block: int, end: int, back: int
+) -> None:
+    """Whatever is shown of the end before its numbers are known is at those numbers, moved, once they are."""
+    log.unlink(missing_ok=True)
+    log.write_bytes(data)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module, "END", end)
+        index = LogIndex(log, block)
+        if not index.grow(1):
+            return
+        lines = expected(data)
+        first = index.numbered or 0
+        early = index.lines(first, 99)
+        assert early == lines[-len(early) :]
+        assert len(early) >= min(end, len(lines))
+        assert index.lines(0, index.known) == lines[: index.known]
+        first = index.reach(max(index.known, first - back))
+        assert index.lines(first, 99) == lines[-(index.count - first) :]
+        with log.open("ab") as file:
+            file.write(more)
+        index.grow(1)
+        first = first if index.numbered is None else index.numbered
+        early = index.lines(first, 99)
+        while index.grow(7):
+            pass
+        lines = expected(data + more)
+        assert index.generation == 0
+        assert index.lines(0, len(lines) + 5) == lines
+        if early and len(early) <= len(lines):
+            assert index.lines(first + index.moved, 99)[: len(early) - 1] == early[:-1]
+
+
+def test_the_end_of_an_endless_line_is_bounded(tmp_path: Path) -> None:
+    path = tmp_path / "trainer.log"
+    path.write_bytes(b"head\n" + b"z" * (parts.TAIL_CAP + 5))
+    index = LogIndex(path)
+    assert index.grow(1)
+    assert index.numbered
+    assert index.lines(index.numbered, 9) == [b"z" * LINE_CAP]
+    while index.grow():
+        pass
+    assert index.lines(0, 9) == [b"head", b"z" * LINE_CAP]
+
+
+def cut_while_unfinished(path: Path) -> None:
+    with path.open("r+b") as file:
+        file.truncate(path.stat().st_size - 3000)
+
+
+def rewritten(path: Path) -> None:
+    path.write_bytes(b"new\n" * 4000)
+
+
+@pytest.mark.parametrize("change", [cut_while_unfinished, rewritten, Path.unlink])
+def test_what_happens_to_the_file_meanwhile_is_noticed(tmp_path: Path, change: object) -> None:
+    path = tmp_path / "trainer.log"
+    path.write_bytes(b"a line\n" * 3000)
+    index = LogIndex(path)
+    assert index.grow(100)
+    assert callable(change)
+    change(path)
+    while index.grow(100):
+        pass
+    assert index.generation == 1
+    wanted = path.read_bytes().splitlines() if path.exists() else []
+    assert index.lines(0, 9999) == wanted
+
+
+@pytest.fixture
+def apart(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "APART", parts.BLOCK)
+
+
+@pytest.mark.usefixtures("apart")
+@pytest.mark.parametrize("data", [b"one\ntwo\n" * 50_000 + b"three", b"\n" * parts.BLOCK * 3, b"x"])
+def test_another_process_counts_the_same(tmp_path: Path, data: bytes) -> None:
+    path = tmp_path / "trainer.log"
+    path.write_bytes(data)
+    index = whole(path)
+    assert index.count == len(expected(data))
+    assert index.lines(0, index.count) == expected(data)
+    with path.open("ab") as file:
+        file.write(b"\nand more\n")
+    while index.grow():
+        pass
+    assert index.lines(index.count - 1, 1) == [b"and more"]
+
+
+@pytest.mark.usefixtures("apart")
+def test_when_that_process_is_killed_this_one_counts(tmp_path: Path) -> None:
+    path = tmp_path / "trainer.log"
+    path.write_bytes(b"line\n" * 500_000)
+    index = LogIndex(path)
+    assert index.grow()
+    assert index._scan
+    os.kill(index._scan.pid, signal.SIGKILL)
+    while index.grow():
+        pass
+    assert index.count == 500_000
+
+
+@pytest.mark.usefixtures("apart")
+def test_closing_ends_that_process(tmp_path: Path) -> None:
+    path = tmp_path / "trainer.log"
+    path.write_bytes(b"line\n" * 500_000)
+    index = LogIndex(path)
+    assert index.grow()
+    assert index._scan
+    pid = index._scan.pid
+    index.close()
+    until(lambda: not Path(f"/proc/{pid}").exists())

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exptui.core.monitor.logs import BLOCK, LogTail
+from exptui.core.monitor import logs
+from exptui.core.monitor.lines import BLOCK
+from exptui.core.monitor.logs import LogTail
 from exptui.core.monitor.text import clean, clean_line
 
 
@@ -30,24 +33,40 @@ def test_what_becomes_of_controls() -> None:
 def test_the_last_lines_are_the_last_lines(tmp_path_factory: object, lines: list[bytes], count: int) -> None:
     path = tmp_path_factory.mktemp("log") / "trainer.log"  # type: ignore[attr-defined]
     path.write_bytes(b"".join(line + b"\n" for line in lines))
-    assert LogTail(path, count).read() == lines[-count:]
+    assert list(LogTail(path, count).read()) == lines[-count:]
 
 
 def test_across_blocks(tmp_path: Path) -> None:
     path = tmp_path / "trainer.log"
     lines = [b"%07d" % number for number in range(BLOCK // 4)]
     path.write_bytes(b"\n".join(lines) + b"\n")
-    assert LogTail(path, BLOCK // 5).read() == lines[-(BLOCK // 5) :]
+    assert list(LogTail(path, BLOCK // 5).read()) == lines[-(BLOCK // 5) :]
 
 
 def test_growth_an_unfinished_line_and_a_cut_file(tmp_path: Path) -> None:
     path = tmp_path / "trainer.log"
     tail = LogTail(path, 10)
-    assert tail.read() == []
+    assert list(tail.read()) == []
     path.write_bytes(b"one\ntw")
-    assert tail.read() == [b"one"]
+    assert list(tail.read()) == [b"one"]
     with path.open("ab") as file:
         file.write(b"o\n")
-    assert tail.read() == [b"two"]
+    assert list(tail.read()) == [b"two"]
     path.write_bytes(b"new\n")
-    assert tail.read() == [b"new"]
+    assert list(tail.read()) == [b"new"]
+
+
+def test_what_is_read_at_a_time_is_bounded_and_nothing_is_lost(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "trainer.log"
+    lines = [b"%d" % number * (number % 7) for number in range(500)]
+    path.write_bytes(b"\n".join(lines))
+    monkeypatch.setattr(logs, "READ", 10)
+    tail = LogTail(path, 500)
+    assert [*tail.read(), *tail.rest()] == lines
+    path.write_bytes(b"x" * 100)
+    monkeypatch.setattr(logs, "LINE_CAP", 40)
+    late, near = LogTail(path, 9), LogTail(path, 9, within=7)
+    assert list(map(len, (*late.read(), *late.rest()))) == [50, 50]
+    assert [*near.read(), *near.rest()] == [b"x" * 7]

@@ -17,9 +17,11 @@ from textual.app import App, ComposeResult
 from textual.pilot import Pilot
 from textual.strip import Strip
 
-from exptui.core.monitor.index import LogIndex
+from exptui.core.monitor.index import LogIndex, LogWindow
+from exptui.core.monitor.pattern import compile_pattern, plain
 from exptui.core.monitor.text import CAP
-from exptui.tui.widgets.log_view import LogView, LogWindow, styled, wrapped
+from exptui.tui.widgets.log_lines import styled, wrapped
+from exptui.tui.widgets.log_view import LogView
 
 HOSTILE = [
     b"[/x]",
@@ -81,13 +83,19 @@ class Host(App[None]):
 
     def on_log_view_search_wanted(self, message: LogView.SearchWanted) -> None:
         self.asked.append(message)
-        line = self.index.search(message.pattern, message.start, message.step, lambda: False)
-        hits = list(self.index.matches(message.pattern, lambda: False))
+        hits = self.matches(message.pattern)
+        ahead = [line for line in hits[:: message.step] if (line - message.start) * message.step >= 0]
+        line = ahead[0] if ahead else None
         self.view.found(line, hits.index(line) + 1 if line is not None else 0, len(hits))
 
     def on_log_view_filter_wanted(self, message: LogView.FilterWanted) -> None:
-        self.kept = list(self.index.matches(message.pattern, lambda: False)) if message.pattern else None
+        self.kept = self.matches(message.pattern) if message.pattern else None
         self.tick()
+
+    def matches(self, pattern: str) -> list[int]:
+        search = compile_pattern(pattern).search
+        lines = self.index.lines(0, self.index.count)
+        return [at for at, line in enumerate(lines) if search(plain(line).decode(errors="replace"))]
 
 
 def strips(view: LogView) -> list[Strip]:
@@ -258,22 +266,22 @@ async def test_search_and_errors(log: Path) -> None:
         await pilot.press("g")
         await until(pilot, lambda: rows(view)[0] == "line 0")
         view.search("line .?.?99$")
-        await until(pilot, lambda: view.status.startswith("1/50 'line .?.?99$'"))
+        await until(pilot, lambda: view.status.startswith("match 1 of 50 'line .?.?99$'"))
         assert "line 99" in rows(view)
         await pilot.press("n")
-        await until(pilot, lambda: view.status.startswith("2/50"))
+        await until(pilot, lambda: view.status.startswith("match 2 of 50"))
         y = rows(view).index("line 199")
         assert any(segment.style and segment.style.reverse for segment in strips(view)[y])
         await pilot.press("N")
-        await until(pilot, lambda: view.status.startswith("1/50"))
+        await until(pilot, lambda: view.status.startswith("match 1 of 50"))
         await pilot.press("N")
-        await until(pilot, lambda: view.status.startswith("no match"))
+        await until(pilot, lambda: view.status.startswith("no further match of 50"))
         await pilot.press("e")
         await until(pilot, lambda: "ValueError: loss=NaN" in rows(view))
-        assert view.status.startswith("1/1 errors")
+        assert view.status.startswith("match 1 of 1 errors")
         y = view.scroll_offset.y
         await pilot.press("n")  # goes on with the search, not with the errors
-        await until(pilot, lambda: view.status.startswith("no match 'line"))
+        await until(pilot, lambda: view.status.startswith("no further match of 50 'line"))
         assert view.scroll_offset.y == y
         view.search("needle")
         await until(pilot, lambda: any("needle" in row for row in rows(view)))
@@ -344,3 +352,36 @@ async def test_wrapping_shows_every_row_and_keeps_the_place(tmp_path: Path) -> N
         await until(pilot, lambda: rows(view)[-1].endswith(" 2999"))
         await pilot.resize_terminal(60, 20)
         await until(pilot, lambda: view.size.height == 20 and rows(view)[-1].endswith(" 2999"))
+
+
+async def test_lines_keep_their_place_when_their_numbers_become_known(log: Path) -> None:
+    app = Host(log)
+    lines = tuple(b"line %d" % number for number in range(4600, 5000))
+    async with app.run_test(size=(80, 24), notifications=True) as pilot:
+        view = app.view
+        view.show(LogWindow(7, 8400, 8000, lines, complete=False, numbered=7900))
+        await until(pilot, lambda: rows(view)[-1] == "line 4999")
+        assert view.status == "indexing… · following"
+        await pilot.press("number_sign", "k", "k", "k")
+        at = rows(view)
+        assert at[-1].strip() == "line 4996"
+        view.show(LogWindow(7, 5000, 4600, lines, complete=True, moved=-3400))
+        await until(pilot, lambda: rows(view)[-1] == "4,997 line 4996")
+        assert [row.strip() for row in at] == [row.partition(" ")[2] for row in rows(view)]
+        assert view.status == "paused"
+        view.show(LogWindow(7, 5002, 4600, lines, complete=True))
+        assert view.status == "paused, 2 new lines"
+
+
+async def test_a_pattern_that_backtracks_for_ever_is_not_lit_up(tmp_path: Path) -> None:
+    log = tmp_path / "trainer.log"
+    log.write_bytes(b"a" * 60 + b"b\naaa\n")
+    app = Host(log)
+    app.matches = lambda pattern: [len(pattern) // 6]  # type: ignore[method-assign]
+    async with app.run_test(size=(80, 24), notifications=True) as pilot:
+        view = app.view
+        view.search("(a+)+$")
+        await until(pilot, lambda: "match 1 of 1" in view.status)
+        assert rows(view)[1] == "aaa"
+        view.search("[" + "\\w" * 3 + "]" + "(?i:[\x00-\U0010ffff])" * 40)
+        assert "too long" in view.status
