@@ -101,7 +101,7 @@ class Probe:
         self.rarest = [bytes([byte]) for byte in run[rare[0]]]
 
         def cost(pair: tuple[int, int]) -> int:
-            room = len(sample) - max(pair)
+            room = max(0, len(sample) - max(pair))
             together = hits[pair[0]][pair[0] :][:room] & hits[pair[1]][pair[1] :][:room]
             return int(np.count_nonzero(together)) + PASS * sum(1 + (len(run[at]) > 1) for at in pair)
 

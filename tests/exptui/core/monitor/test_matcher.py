@@ -74,6 +74,7 @@ def looped(pattern: str, data: bytes) -> list[int]:
 @example(pattern="kiss", data="KIS\u017f\nkiss\n".encode(), few=0)
 @example(pattern="aa", data=b"aaa\naa", few=0)
 @example(pattern="\\d\\d", data="1\u0663\n12".encode(), few=0)
+@example(pattern="aaaab", data="a\u0663".encode(), few=0)
 @example(pattern="\u017f", data=b"s\nS\nx", few=0)
 def test_as_a_loop_over_the_lines(pattern: str, data: bytes, few: int) -> None:
     with warnings.catch_warnings():
