@@ -138,6 +138,7 @@ class MainScreen(Actions, Screen[None]):
         if self.begun:
             return
         self.begun = True
+        self.bridge.shown.set()
         if not gc.isenabled():  # the start is over, and what it made is there to stay
             gc.freeze()
             gc.enable()
