@@ -23,6 +23,7 @@ from exptui.tui.messages import Answered, Failed, OperationEnded, OperationMoved
 T = TypeVar("T")
 Post = Callable[[Message], Any]
 MOVE_EVERY = 0.1
+FRAME = 1.0  # seconds at most until the first frame is painted
 REST = 0.03  # seconds between two looks while runs are read: the screen has keys to answer
 
 
@@ -39,7 +40,7 @@ class Bridge:
         self._asked: dict[str, tuple[Callable[[], Any], Callable[[Any], None]]] = {}
         self._operations: dict[str, Cancel] = {}
         self._look = threading.Event()
-        self.recovered = threading.Event()
+        self.shown, self.recovered = threading.Event(), threading.Event()
         self._choice, self._runs, self._lister = Choice(), EMPTY.runs, Lister()
 
     def start(self) -> None:
@@ -135,6 +136,8 @@ class Bridge:
             live = self._live(last)
             for _ in watch.changes(live, self.stopping) if not first else (frozenset(),):
                 now = self._look_again(catalog, last, first=first)
+                if first:  # nothing competes with the first frame
+                    self.shown.wait(FRAME)
                 while catalog.busy and not self.stopping.wait(REST):
                     now = self._look_again(catalog, now)
                 last, first = now, False

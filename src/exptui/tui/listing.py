@@ -5,11 +5,12 @@ from __future__ import annotations
 import threading
 from array import array
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from itertools import compress
 from operator import itemgetter
 from pathlib import Path
 from typing import Any
+
+import msgspec
 
 from exptui.core.compare.deltas import direction
 from exptui.core.monitor.columns import Column, Numbers, Table
@@ -27,8 +28,7 @@ LEAST_NAME = 8  # what chosen ones do
 ENDS = 20  # the two leading metrics and the age
 
 
-@dataclass(frozen=True)
-class Choice:
+class Choice(msgspec.Struct, frozen=True):
     """What the user wants to see: a filter, an order, and columns; None for those that differ."""
 
     query: str = ""
@@ -36,8 +36,7 @@ class Choice:
     columns: tuple[str, ...] | None = None
 
 
-@dataclass(frozen=True)
-class Extra:
+class Extra(msgspec.Struct, frozen=True):
     """A column beside the leading metrics."""
 
     key: str
@@ -48,8 +47,7 @@ class Extra:
 Heads = tuple[tuple[str, str], tuple[Extra, ...]]
 
 
-@dataclass(frozen=True, eq=False)
-class Listing:
+class Listing(msgspec.Struct, frozen=True, eq=False):
     """The runs that are shown, in order, the first on top; `order` holds their rows in the table of `runs`."""
 
     choice: Choice

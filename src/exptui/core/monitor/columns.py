@@ -9,10 +9,11 @@ from __future__ import annotations
 import math
 from array import array
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
 from typing import Any
+
+import msgspec
 
 from exptui.core.runs.run import RunState, stem_of
 
@@ -24,8 +25,7 @@ STATES = tuple(RunState)
 _CODES = {state.value: code for code, state in enumerate(STATES)}
 
 
-@dataclass(frozen=True)
-class Entry:
+class Entry(msgspec.Struct, frozen=True, dict=True):
     """One run as lists know it. `folder` and `files` are the stamps that it is valid for; times are since the epoch."""
 
     run_id: str
@@ -45,8 +45,7 @@ class Entry:
         return [self.state.value, stem, self.queued, self.when, *self.flat.values(), *self.final.values()]
 
 
-@dataclass(frozen=True)
-class Group:
+class Group(msgspec.Struct, frozen=True):
     """Runs with the same keys: `cells` holds a list for each run, as Entry gives them."""
 
     config: tuple[str, ...]

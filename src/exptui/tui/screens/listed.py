@@ -13,7 +13,6 @@ from exptui.core.monitor.text import clean
 from exptui.tui import lists, present
 from exptui.tui.listing import EMPTY, Choice, Listing, RunRows
 from exptui.tui.present import Span
-from exptui.tui.screens.columns import Columns
 from exptui.tui.widgets.detail import DetailPane
 from exptui.tui.widgets.rows import RowList
 from exptui.tui.widgets.text import Lines
@@ -118,6 +117,7 @@ class Listed(Base):
 
     def action_columns(self) -> None:
         """Which columns the runs have."""
+        from exptui.tui.screens.columns import Columns
 
         def answered(columns: tuple[str, ...] | None) -> None:
             self.columns = columns

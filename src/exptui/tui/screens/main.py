@@ -136,6 +136,7 @@ class MainScreen(Actions, LogFlow, Screen[None]):
         if self.begun:
             return
         self.begun = True
+        self.bridge.shown.set()
         if not gc.isenabled():  # the start is over, and what it made is there to stay
             gc.freeze()
             gc.enable()

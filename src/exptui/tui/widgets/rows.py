@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import ClassVar, overload
 
 import msgspec
@@ -128,11 +127,12 @@ class RowList(ScrollView, can_focus=True):
             """The list it comes from."""
             return self.rows
 
-    @dataclass
     class Resized(Message):
         """The list is wider or narrower than it was."""
 
-        rows: RowList
+        def __init__(self, rows: RowList) -> None:
+            super().__init__()
+            self.rows = rows
 
         @property
         def control(self) -> RowList:
