@@ -61,8 +61,9 @@ class Listed(Base):
 
     def columns_chosen(self, columns: tuple[str, ...] | None) -> None:
         """Have these columns."""
-        self.columns = columns
-        self.relist()
+        if columns != self.columns:
+            self.columns = columns
+            self.relist()
 
     def refresh_lists(self) -> None:
         """Show the snapshot in the three lists and in the header."""
@@ -75,7 +76,7 @@ class Listed(Base):
             rows,
             rows.header(),
             self.marks,
-            lists.no_runs(query, reading=snapshot.unread > 0 or self.listing is EMPTY),
+            lists.no_runs(query, reading=snapshot.unread > 0 or self.listing.runs is EMPTY.runs),
         )
         if self.wanted and rows.find(self.wanted) is not None:
             listed.select(self.wanted)
