@@ -81,7 +81,12 @@ PARTS: dict[str, tuple[Promise, ...]] = {
     "Nothing passed in vain": (
         Promise(
             "Every way a verification can go has its verdict, exit code, first cycle or file.",
-            (C + "audit/test_scenarios.py", C + "audit/test_verify.py", C + "audit/test_limits.py"),
+            (
+                C + "audit/test_scenarios.py",
+                C + "audit/test_verify.py",
+                C + "audit/test_in_vain.py",
+                C + "audit/test_limits.py",
+            ),
         ),
         Promise(
             "Segments, a straight and a chained re-run agree; one changed checkpoint names exactly its segments.",

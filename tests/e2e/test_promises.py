@@ -86,10 +86,10 @@ def test_a_run_has_every_file_and_runs_again_to_the_same_bytes(space: Workspace)
 def test_a_run_killed_in_its_middle_resumes_to_the_bytes_of_a_straight_one(space: Workspace) -> None:
     straight = space.results / started(space, "cnn")
     killed = space.run("cnn")
+    noted = killed / "attempts/1.json"
+    until(lambda: noted.exists() and json.loads(noted.read_text())["pid"])
+    trainer = json.loads(noted.read_text())["pid"]
     until((killed / "checkpoints/epoch_0002.ckpt").exists)
-    lock = space.show(killed.name).record
-    assert lock is not None
-    trainer = json.loads((killed / "attempts/1.json").read_text())["pid"]
     os.kill(trainer, signal.SIGKILL)
     until(lambda: space.show(killed.name).state is RunState.FAILED)
     done = exptui(space, "resume", killed.name, "--wait")

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import functools
+import importlib
 import itertools
 import json
 import os
+import pkgutil
 import shutil
 import signal
 import tempfile
@@ -14,11 +16,19 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from exptui import core
 from exptui.core.runs import queue
 from exptui.core.workspace import Workspace
 from faults import inject, mutants, patched, state
 from faults.inject import Call, Fault
 from faults.operations import OPERATIONS, Operation
+
+# A fault is to meet what an operation does, not the module that it is the first to import.
+for _module in (
+    "getpass",
+    *(found.name for found in pkgutil.walk_packages(core.__path__, f"{core.__name__}.")),
+):
+    importlib.import_module(_module)
 
 RUN = inject.traced if inject.available() else patched.traced
 DONE, REFUSED, RAW = 0, 10, 11

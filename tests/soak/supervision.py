@@ -44,7 +44,10 @@ def record_of(directory: Path) -> RunRecord:
 
 def is_gone(pid: int) -> bool:
     """Whether a process is not there, or a zombie."""
-    return not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
+    try:
+        return psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:  # asked in one step: it may go between two
+        return True
 
 
 def is_stopped(pid: int) -> bool:

@@ -140,7 +140,8 @@ def _sealed(
 ) -> Sealed:
     final = beside(archive_dir, seed.run_id, TARBALL)
     skipped = mf.empty_directories(run_dir)
-    meter = Meter(progress, 3 * sum(size for _, size in mf.listing(run_dir)))
+    before = _stamps(run_dir)
+    meter = Meter(progress, 3 * sum(size for _, size, _ in before))
     manifest = _manifest(seed, mf.scan(run_dir, seed.observational, meter, cancel))
     data = mf.encode(manifest)
     mf.decode(data)
@@ -160,7 +161,7 @@ def _sealed(
         facts |= {ledger.GZ: packed.gz_sha256, **sidecar_facts(archive_dir, seed.run_id)}
         ledger.append(archive_dir, ledger.event("archived", seed.run_id, packed.identity, **facts))
     if not keep:
-        _remove_source(run_dir, manifest)
+        _remove_source(run_dir, before)
     compressor, total = "" if already else COMPRESSOR, manifest.total_bytes
     return Sealed(seed.run_id, packed.identity, final, total, packed.gz_size, already, skipped, compressor)
 
@@ -294,8 +295,14 @@ def _publish(partial: Path, final: Path) -> None:
         fsync_dir(final.parent)
 
 
-def _remove_source(run_dir: Path, manifest: mf.Manifest) -> None:
-    if mf.listing(run_dir) != [(entry.path, entry.size) for entry in manifest.files]:
+def _stamps(run_dir: Path) -> list[tuple[str, int, int]]:
+    """Every file with its size and when it was last written: a change of the same size must not be lost either."""
+    with storage_errors("read the run directory"):
+        return [(path, size, (run_dir / path).lstat().st_mtime_ns) for path, size in mf.listing(run_dir)]
+
+
+def _remove_source(run_dir: Path, before: list[tuple[str, int, int]]) -> None:
+    if _stamps(run_dir) != before:
         raise ArchiveError(
             f"{run_dir.name} is archived, but its directory changed meanwhile and was kept",
             "Compare the two, then remove the directory yourself.",

@@ -20,9 +20,10 @@ from exptui.core.archive import manifest as mf
 from exptui.core.archive.manifest import FileEntry
 from exptui.core.archive.recovery import CONFORMANCE
 from exptui.core.audit import chained
-from exptui.core.audit.compare import CONFIG, FileAudit, compare_chronicles, compare_files
+from exptui.core.audit.compare import CONFIG, FileAudit, compare_chronicles, compare_files, something
 from exptui.core.audit.conformity import ALONE, FIRST, RESUMES, Conformity, Row, volatile
 from exptui.core.audit.report import mismatch_facts
+from exptui.core.audit.rerun import copied
 from exptui.core.audit.trial import Bench, Ended
 from exptui.core.audit.variations import UNCHANGED, Variation, variations
 from exptui.core.configs.config import Config
@@ -136,6 +137,8 @@ class Conformance:
         whole = (self.places.results.parent, self.places.results)
         varied = variations(bench.recipe(), whole, bench.root.parent / "stage", own=first.own_directory)
         twice = pool.submit(self._varied, UNCHANGED).result()
+        if twice.status == "not judged":
+            return twice.detail, []
         if twice.status != "same":
             return "", [twice, *pool.map(self._unsteady, varied)]
         rows = [twice, *pool.map(self._varied, varied)]
@@ -194,7 +197,9 @@ class Conformance:
             audits = self._audit(bench.base, directory, self.files[bench.root])
             mismatch = compare_chronicles(bench.base, directory, complete=True)
             row = replace(row, seconds=ended.seconds, hint=variation.hint)
-            return judged(row, audits, mismatch, (bench.base, directory))
+            row = judged(row, audits, mismatch, (bench.base, directory))
+            why = in_vain(audits, directory, ended.began, self._scan(directory))
+            return replace(row, status="not judged", detail=why) if why and row.status == "same" else row
 
     def _unsteady(self, variation: Variation) -> Row:
         """Where unchanged runs differ nothing can be said; but two runs under a variation that steadies may agree."""
@@ -255,6 +260,14 @@ def judged(row: Row, audits: Sequence[FileAudit], mismatch: Mismatch | None, sid
         declare=volatile(*sides, differing),
         **mismatch_facts(mismatch),
     )
+
+
+def in_vain(audits: Sequence[FileAudit], directory: Path, began: int, made: list[FileEntry]) -> str:
+    """Why it proves nothing that nothing differs; empty where it does."""
+    old = copied(directory, began, made)
+    if old and len(old) == sum(f.size > 0 and f.file_class == "identity" and f.path != CONFIG for f in made):
+        return f"it made nothing: {old[0]} is older than the run, or a link"
+    return "" if something(audits, made) else "nothing was compared: every field is declared volatile"
 
 
 def last_seconds(views: Iterable[RunView], stem: str) -> float | None:

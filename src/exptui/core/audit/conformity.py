@@ -101,7 +101,7 @@ def volatile(base: Path, other: Path, files: Iterable[FileAudit]) -> str:
 def _fields(left: Path, right: Path) -> list[str]:
     """The dotted keys in which two JSON files differ, when they are the same in every other byte."""
     try:
-        texts = [path.read_text("utf-8") for path in (left, right)]
+        texts = [path.read_bytes().decode() for path in (left, right)]
         values = [json.loads(text) for text in texts]
         if not all(isinstance(value, dict) for value in values):
             return []

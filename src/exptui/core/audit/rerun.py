@@ -173,17 +173,15 @@ class Reruns:
             time.sleep(POLL)
 
 
-def copied(rerun: Rerun, files: list[FileEntry]) -> list[str]:
+def copied(directory: Path, began: int | None, files: list[FileEntry]) -> list[str]:
     """Outputs that are older than the run they are of, or linked from elsewhere: it has not made them."""
-    stats = {file.path: (rerun.directory / file.path).stat() for file in files}
+    stats = {file.path: (directory / file.path).stat() for file in files}
     names = Counter(stat.st_ino for stat in stats.values())  # a link to a file of its own it has made itself
     found = []
     for file in files:
         if file.size and file.file_class == "identity" and file.path != CONFIG:
             stat = stats[file.path]
-            if stat.st_nlink > names[stat.st_ino] or (
-                rerun.began is not None and stat.st_mtime_ns < rerun.began
-            ):
+            if stat.st_nlink > names[stat.st_ino] or (began is not None and stat.st_mtime_ns < began):
                 found.append(file.path)
     return found
 

@@ -300,7 +300,7 @@ def _made(
     """Equal it is; whether it made what it was to make itself."""
     mine = (file for file in there if file.path in wanted and file.file_class == "identity")
     outputs = {file.path for file in mine if file.size}
-    old = [path for path in copied(rerun, there) if path in outputs]
+    old = [path for path in copied(rerun.directory, rerun.began, there) if path in outputs]
     if old and len(old) == len(outputs):
         return audit("unknown", f"it made nothing: {old[0]} is older than it, or a link")
     if rerun.began is None:

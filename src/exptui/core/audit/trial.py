@@ -31,9 +31,13 @@ STAMP = "_20000101T000000Z"  # every run has the same id, as a re-run of verify 
 
 
 class Ended(msgspec.Struct, frozen=True, kw_only=True):
-    """How a run ended: `code` below zero is a signal, None where it was ended from here."""
+    """How a run ended: `code` below zero is a signal, None where it was ended from here.
+
+    `began` is the moment of its start on the file system's clock, in ns.
+    """
 
     code: int | None
+    began: int
     seconds: float
     timed_out: bool = False
     leftovers: int = 0
@@ -117,6 +121,7 @@ class Bench:
         """
         recipe, directory = self.recipe(variation), self.directory(variation)
         before = adopt.names(self.places.results) if recipe.adopts else frozenset()
+        at = (directory / "config.toml").stat().st_mtime_ns
         began, code, timed_out, killed = time.monotonic(), None, False, False
         self._unless_cancelled()
         trainer = self._started(recipe, variation, words)
@@ -135,6 +140,7 @@ class Bench:
             adopt.merge(self.places.results / own, directory)
         return Ended(
             code=code,
+            began=at,
             seconds=seconds,
             timed_out=timed_out,
             leftovers=ended if code is not None else 0,

@@ -134,7 +134,7 @@ class Verification:
         if not rerun.finished:
             audits = [_unfinished(file) for file in audits]
         same = rerun.finished and mismatch is None and not any(audit.diverged for audit in audits)
-        old = copied(rerun, files)
+        old = copied(rerun.directory, rerun.began, files)
         if same and len(old) == len(made):
             return self._report(
                 Verdict.UNKNOWN, f"the re-run made nothing: {old[0]} is older than it, or a link"

@@ -79,6 +79,25 @@ def test_a_failure_before_the_commit_keeps_the_source_and_leaves_nothing(
     assert not list(space.archives.glob("*.partial"))
 
 
+def test_a_change_of_the_same_size_before_the_removal_is_kept(
+    ran: tuple[Workspace, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    space, directory = ran
+    changed = directory / "checkpoints/1.ckpt"
+    publish = sealing._publish
+
+    def edited(partial: Path, final: Path) -> None:
+        publish(partial, final)
+        changed.write_text("WEIGHTS\n")
+
+    monkeypatch.setattr(sealing, "_publish", edited)
+    with pytest.raises(ArchiveError, match="changed meanwhile and was kept"):
+        space.archive(directory.name)
+    assert changed.read_text() == "WEIGHTS\n"
+    (found, _) = space.check_all(read_data=True)
+    assert found.problems == []
+
+
 def test_every_flipped_or_missing_byte_is_refused(ran: tuple[Workspace, Path]) -> None:
     space, directory = ran
     sealed = space.archive(directory.name)

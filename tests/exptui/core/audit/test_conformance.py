@@ -374,7 +374,8 @@ def test_what_a_kill_leaves_is_removed_by_the_next_command_once_nobody_works_in_
     process.communicate(timeout=30)
     until(lambda: not sleeping(tmp_path))
     assert len(left(space)) == 2
-    assert space.recover()[0].startswith("removed the unfinished conformance check .conformance-")
+    # A process that ends has no environment any more a moment before its locks are free.
+    until(lambda: "removed the unfinished conformance check .conformance-" in "".join(space.recover()))
     assert left(space) == []
 
 

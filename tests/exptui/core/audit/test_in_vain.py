@@ -208,3 +208,24 @@ def test_the_verifications_of_a_copy_are_not_those_of_the_run(tmp_path: Path) ->
     shutil.copytree(space.results / run_id, space.results / f"{run_id}_copy")
     verified(space, f"{run_id}_copy")
     assert [len(space.audits(name)) for name in (run_id, f"{run_id}_copy")] == [0, 1]
+
+
+@pytest.mark.parametrize(
+    ("script", "more", "says"),
+    [
+        (
+            'date "+{\\"loss\\": 0.%N}" > "$1/metrics.json"',
+            'volatile = { "metrics.json" = ["loss"] }',
+            "declared volatile",
+        ),
+        ('[ -e cached ] || date +%N > cached; cp -p cached "$1/model"', "", "model is older than the run"),
+    ],
+)
+def test_a_trainer_that_proves_nothing_is_not_called_deterministic(
+    tmp_path: Path, script: str, more: str, says: str
+) -> None:
+    space = workspace(tmp_path, command=["sh", "-c", script, "trainer", "{output}"])
+    declared(space, more)
+    found = space.conformance("a")[0].run(lambda *_: None)
+    assert (found.exit_code, found.deterministic, found.independent) == (5, "unknown", "unknown")
+    assert says in found.problem

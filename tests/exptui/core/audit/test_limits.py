@@ -8,7 +8,6 @@ import socket
 import subprocess
 import sys
 from pathlib import Path
-from unittest import mock
 
 import pytest
 
@@ -16,10 +15,10 @@ from exptui import cli
 from exptui.core.archive import manifest as mf
 from exptui.core.audit import original
 from exptui.core.audit.report import Verdict
-from exptui.core.audit.rerun import Rerun, copied
+from exptui.core.audit.rerun import copied
 from exptui.core.audit.verify import Verification
 from exptui.core.files import Cancel
-from exptui.core.runs.run import RunRecord, RunState
+from exptui.core.runs.run import RunState
 from support import finished, toy, until, verified, workspace, wrong
 
 
@@ -129,8 +128,7 @@ def test_outputs_older_than_the_rerun_are_told_unless_the_clock_was_set(tmp_path
     os.utime(tmp_path / "old", ns=(began - 1, began - 1))
     os.utime(tmp_path / "empty", ns=(began - 1, began - 1))
     files = mf.scan(tmp_path, ["log"])
-    record = mock.create_autospec(RunRecord, instance=True)
-    found = [copied(Rerun(tmp_path, record, RunState.FINISHED, "", at, 1.0), files) for at in (began, None)]
+    found = [copied(tmp_path, at, files) for at in (began, None)]
     assert found == [["link", "old"], ["link"]]
 
 

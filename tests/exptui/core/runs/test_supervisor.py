@@ -8,13 +8,13 @@ import subprocess
 from pathlib import Path
 
 import msgspec
-import psutil
 import pytest
 
 from exptui.core.errors import RunError
 from exptui.core.runs import run
 from exptui.core.runs.run import RunState, RunView
 from exptui.core.workspace import Workspace
+from soak.supervision import is_gone
 from support import until, workspace
 
 WAIT = 'echo $$ > "$EXPTUI_OUTPUT/pid"; echo up; exec sleep 60'
@@ -33,10 +33,6 @@ def running(space: Workspace) -> tuple[Path, int, int]:
     assert record is not None
     assert record.supervisor is not None
     return directory, int((directory / "pid").read_text()), record.supervisor.pid
-
-
-def gone(pid: int) -> bool:
-    return not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
 
 
 @pytest.mark.parametrize(
@@ -94,8 +90,8 @@ def test_stop_ends_every_descendant_and_says_stopped(tmp_path: Path) -> None:
     directory, trainer, _ = running(space)
     child = int((directory / "child").read_text())
     assert space.stop(directory.name).state is RunState.STOPPED
-    assert gone(trainer)
-    assert gone(child)
+    assert is_gone(trainer)
+    assert is_gone(child)
     with pytest.raises(RunError, match="not running"):
         space.stop(directory.name)
 
@@ -106,7 +102,7 @@ def test_a_trainer_that_ignores_term_is_killed_after_the_grace(tmp_path: Path) -
     )
     directory, trainer, _ = running(space)
     assert space.stop(directory.name).state is RunState.STOPPED
-    assert gone(trainer)
+    assert is_gone(trainer)
 
 
 def test_killing_the_supervisor_orphans_the_run_and_killing_both_loses_it(tmp_path: Path) -> None:
@@ -124,7 +120,7 @@ def test_an_orphan_can_be_stopped(tmp_path: Path) -> None:
     os.kill(supervisor, signal.SIGKILL)
     until(lambda: space.show(directory.name).state is RunState.ORPHANED)
     assert space.stop(directory.name).state is RunState.STOPPED
-    until(lambda: gone(trainer))
+    until(lambda: is_gone(trainer))
 
 
 def test_stopping_an_orphan_leaves_a_run_of_the_same_id_elsewhere_alone(tmp_path: Path) -> None:
