@@ -19,14 +19,16 @@ from support import CHECKPOINTS, finished, toy, until, verified, workspace, wron
 
 SAME = 'echo out > "$EXPTUI_OUTPUT/model.bin"'
 CHRONICLE = """
-import json, pathlib, sys
+import json, pathlib, sys, time
 from exptui.chronicle import CycleRecord, Phase, Writer
 plan = pathlib.Path("plan.json")
 now, *later = json.loads(plan.read_text())
 plan.write_text(json.dumps(later or [now]))
 writer = Writer.create(pathlib.Path(sys.argv[1]), "0" * 64, ())
 for cycle in now:
-    if cycle < 0:
+    if cycle == 99:
+        time.sleep(60)
+    elif cycle < 0:
         writer.checkpoint(-cycle, "1" * 64)
     else:
         writer.append(CycleRecord(cycle=cycle, phase=Phase.TRAIN, loss=1.0, metrics=(), seed_state=0))
@@ -35,7 +37,7 @@ writer.seal()
 
 
 def writes(parent: Path, *plans: list[int]) -> Workspace:
-    """A trainer that writes these cycles: those of the first plan in its first run, and so on; below zero a checkpoint."""
+    """A trainer that writes these cycles: those of the first plan in its first run, and so on; below zero a checkpoint, at 99 it waits to be ended."""
     (parent / "t.py").write_text(CHRONICLE)
     (parent / "plan.json").write_text(json.dumps(plans))
     return workspace(parent, command=[sys.executable, "t.py", "{output}"])
@@ -56,7 +58,7 @@ def declared(space: Workspace, line: str) -> None:
         ([0, 2, 3], [0, 2, 3], 1, "stable-difference"),
         ([0, 1, 2, 3, 4, -4], [0, 1, -1, 2, 3, 4, -4], 1, "nondeterministic"),
         ([0, 1, 2, 3, 4, -4], [0, 1, 2, 3, 4, -4], 1, "stable-difference"),
-        ([0, 1, 2, 3, 4, -4], [0, 1], 1, "nondeterministic: a second re-run ended after 2 cycles"),
+        ([0, 1, 2, 3, 4, -4, 99], [0, 1], 1, "nondeterministic: a second re-run ended after 2 cycles"),
     ],
 )
 def test_what_the_rerun_lacks_is_looked_for_in_the_second_one_too(
