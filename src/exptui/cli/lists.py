@@ -12,8 +12,11 @@ import msgspec
 
 from exptui.cli.exits import OK
 from exptui.core.compare.deltas import number_text
+from exptui.core.contents import in_order
+from exptui.core.errors import ExptuiError
 from exptui.core.monitor.catalog import ArchiveRow, Catalog, RunRow, Snapshot, facts, ordered
 from exptui.core.monitor.filter import matches
+from exptui.core.monitor.run_rows import Memory, ended, read_ended, read_run, view_of
 from exptui.core.monitor.text import clean
 from exptui.core.runs.run import RunView
 from exptui.core.workspace import Workspace
@@ -50,12 +53,19 @@ def facts_of(view: RunView) -> dict[str, object]:
 def ls(arguments: argparse.Namespace) -> int:
     """Print the configs, runs or archives."""
     workspace = Workspace.find(arguments.workspace)
+    if arguments.what == "runs":
+        _ls_runs(workspace, arguments)
+        return OK
     workspace.run_directories()  # where they cannot be read, that is the answer
     seen = Catalog(workspace).snapshot()
     for problem in seen.problems:
-        print(f"exptui: {clean(problem)}", file=sys.stderr)
-    {"configs": _ls_configs, "archive": _ls_archive, "runs": _ls_runs}[arguments.what](seen, arguments)
+        _say(problem)
+    {"configs": _ls_configs, "archive": _ls_archive}[arguments.what](seen, arguments)
     return OK
+
+
+def _say(problem: str) -> None:
+    print(f"exptui: {clean(problem)}", file=sys.stderr)
 
 
 def _chosen(rows: Sequence[R], arguments: argparse.Namespace) -> list[R]:
@@ -85,17 +95,32 @@ def _ls_archive(seen: Snapshot, arguments: argparse.Namespace) -> None:
         print("no archives; seal a finished run with: exptui archive RUN")
 
 
-def _ls_runs(seen: Snapshot, arguments: argparse.Namespace) -> None:
-    rows = _chosen(tuple(reversed(seen.runs)), arguments)
+def _runs(workspace: Workspace) -> list[RunRow]:
+    """Every run, oldest first; of one that has ended only what is printed is read."""
+    views = in_order(view_of(workspace, path) for path in workspace.run_directories())
+    return [read_ended(view) if _settled(view) else read_run(view, Memory()) for view in views]
+
+
+def _settled(view: RunView) -> bool:
+    return ended(view) and view.record is not None and not view.record.adopted
+
+
+def _ls_runs(workspace: Workspace, arguments: argparse.Namespace) -> None:
+    there, baseline = _runs(workspace), ""
+    try:
+        baseline = workspace.notes.baseline
+    except ExptuiError as error:
+        _say(error.message)
+    rows = _chosen(there, arguments)
     if arguments.json:
         print_json([{**facts_of(row.view), "config": row.flat, "metrics": row.final} for row in rows])
-    elif not rows and seen.runs:
+    elif not rows and there:
         print("no run matches the filter")
     elif not rows:
         print("no runs yet; start one with: exptui run CONFIG   (exptui ls configs shows which there are)")
     width = max((len(row.run_id) for row in rows), default=0)
     for row in () if arguments.json else rows:
-        star = "★" if row.run_id == seen.baseline else " "
+        star = "★" if row.run_id == baseline else " "
         print(f"{star} {clean(row.run_id):{width}}  {outcome(row.view):9}  {_numbers(row.final)}".rstrip())
 
 

@@ -84,10 +84,9 @@ class Contents:
         """Every directory in `results/` that may be a run."""
         if not os.path.lexists(self.results):
             return []
-        with storage_errors("read the runs"):
-            names = sorted(os.listdir(self.results))  # noqa: PTH208  names, for the filter before any stat
-        shown = (name for name in names if name[0] != "." and name != "comparisons")
-        return [self.results / name for name in shown if os.path.isdir(self.results / name)]  # noqa: PTH112  no ELOOP
+        with storage_errors("read the runs"), os.scandir(self.results) as entries:
+            names = sorted(entry.name for entry in entries if _may_be_run(entry))
+        return [self.results / name for name in names]
 
     def list_runs(self) -> list[RunView]:
         """Every run in `results/`, oldest first."""
@@ -159,6 +158,13 @@ class Contents:
 
         found = (session.report(path) for path in session.audits(self.archives, run_id))
         return [report for report in found if report is not None]
+
+
+def _may_be_run(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.name[0] != "." and entry.name != "comparisons" and entry.is_dir()
+    except OSError:  # a link that leads nowhere
+        return False
 
 
 def in_order(views: Iterable[RunView]) -> list[RunView]:
