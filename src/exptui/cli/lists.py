@@ -69,7 +69,7 @@ def _say(problem: str) -> None:
 
 
 def _chosen(rows: Sequence[R], arguments: argparse.Namespace) -> list[R]:
-    found = [row for row in rows if matches(arguments.filter, facts(row))]
+    found = [row for row in rows if matches(arguments.filter, facts(row))] if arguments.filter else list(rows)
     return ordered(found, arguments.sort, reverse=arguments.reverse) if arguments.sort else found
 
 
