@@ -31,13 +31,19 @@ def spent(found: Found) -> Iterator[None]:
 
 
 def catalog(home: str) -> Found:
-    """A snapshot of the whole workspace by a process that knows nothing but what is on the disk."""
+    """The whole workspace as the cockpit has it, by a process that knows nothing but what is on the disk."""
+    from exptui.core.monitor import places
     from exptui.core.monitor.catalog import Catalog
+    from exptui.core.monitor.catalog_index import Index
+    from exptui.core.monitor.roster import Roster
     from exptui.core.workspace import Workspace
 
     found: Found = {}
     with spent(found):
-        snapshot = Catalog(Workspace(Path(home) / "experiments")).snapshot()
+        space = Workspace(Path(home) / "experiments")
+        catalog = Catalog(space, Roster(space, Index(places.cache(space.root) / "runs.sqlite3")))
+        while (snapshot := catalog.snapshot()).unread:
+            pass
     return {**found, "runs": len(snapshot.runs)}
 
 

@@ -12,11 +12,19 @@ from hostile.world import FULL, World, counts, make
 
 
 @pytest.fixture(scope="session")
-def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+def made(tmp_path_factory: pytest.TempPathFactory) -> World:
     base = tmp_path_factory.mktemp("world")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_CONFIG_HOME", str(base / "home"))
-        yield make(base)
+        return make(base)
+
+
+@pytest.fixture
+def world(made: World) -> Iterator[World]:
+    """Its settings are in force for these tests only: others of the same process have signed nothing."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CONFIG_HOME", str(made.base / "home"))
+        yield made
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, exitstatus: int) -> None:

@@ -21,7 +21,7 @@ from exptui.core.monitor.columns import Entry, Group
 
 SCHEMA = 1 << 16 | sys.version_info[0] << 8 | sys.version_info[1]  # a stamp is a hash of this Python
 WAIT = 1.0  # seconds for another exptui that writes
-BATCH = 2000
+BATCH = 250
 TABLES = """
 CREATE TABLE shapes (shape INTEGER PRIMARY KEY, keys BLOB UNIQUE NOT NULL);
 CREATE TABLE runs (name BLOB PRIMARY KEY, folder INTEGER, files INTEGER, queued REAL, shape INTEGER, data BLOB,
@@ -64,6 +64,7 @@ class Index:
         try:
             # What a power cut leaves is found by the checksums; a process that is killed leaves a whole file anyway.
             database.execute("PRAGMA synchronous = OFF")
+            database.execute("PRAGMA cache_size = -256")  # kB: each row is read once
             database.execute("BEGIN IMMEDIATE")
             (version,) = database.execute("PRAGMA user_version").fetchone()
             if version == 0:

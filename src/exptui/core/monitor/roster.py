@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
 HEAD = 200  # runs that are shown before the others are loaded
 SLICE = 0.2  # seconds of reading between two looks
-SWEEP = 32  # runs whose files are compared at each look, in turn; and the same of those that changed last
+SWEEP = 16  # runs whose files are compared at each look, in turn; and the same of those that changed last
 FIRST_SWEEP = 500  # the same, until all were compared once
 TICK = 2.0  # seconds: a file changed so short before it was read may change again and keep its stamp
 KEPT = 200  # runs that ended while we looked, kept whole

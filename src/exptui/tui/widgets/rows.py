@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import groupby
+from operator import itemgetter
 from typing import ClassVar, overload
 
 import msgspec
@@ -271,17 +273,24 @@ class RowList(ScrollView, can_focus=True):
     def _strip(self, row: Row, width: int, base: Style, *, marked: bool) -> Strip:
         right = sum(cell_len(text) for text, _ in row.right)
         room = max(0, width - right - 1)
-        mark = Segment("●" if marked else " ", base + self._tones["mark"])
-        left = [Segment(text, self._tone(tone, base)) for text, tone in row.left]
-        length = sum(cell_len(segment.text) for segment in left)
-        if length > room:
-            left = [*Strip(left).crop(0, max(0, room - 1)), Segment("…", base)] if room else []
-        pad = Segment(" " * (room - sum(cell_len(segment.text) for segment in left)), base)
-        ends = [Segment(text, self._tone(tone, base)) for text, tone in row.right]
-        return Strip([mark, *left, pad, *ends]).adjust_cell_length(width, base)
-
-    def _tone(self, tone: str, base: Style) -> Style:
-        return base + self._tones[tone] if tone else base
+        spans: list[tuple[str, str]] = [
+            ("●", "mark") if marked else (" ", row.left[0][1] if row.left else "")
+        ]
+        for text, tone in row.left:
+            length = cell_len(text)
+            if length > room:
+                spans += [(set_cell_size(text, max(0, room - 1)), tone), ("…" if room else "", "")]
+                room = 0
+                break
+            spans.append((text, tone))
+            room -= length
+        spans += [(" " * room, ""), *row.right]
+        # What looks the same is one segment: each costs a screenful of escape codes.
+        segments = [
+            Segment("".join(text for text, _ in some), base + self._tones[tone] if tone else base)
+            for tone, some in groupby((span for span in spans if span[0]), key=itemgetter(1))
+        ]
+        return Strip(segments).adjust_cell_length(width, base)
 
     @property
     def _tones(self) -> Mapping[str, Style]:
