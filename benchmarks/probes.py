@@ -183,12 +183,15 @@ def chart(points: str) -> Found:
 def _our_chart(count: int) -> tuple[Any, Callable[[], None]]:
     import math
 
+    from exptui.core.curves.series import Series
     from exptui.tui.widgets.chart import Chart, Curve
 
     widget = Chart("loss")
     names = ((number, f"run {number}") for number in range(3))
     curves = [
-        Curve(name, tuple((float(x), math.sin(x / 50 + number) + 1 / (x + 1)) for x in range(count)), number)
+        Curve(
+            name, Series.of((float(x), math.sin(x / 50 + number) + 1 / (x + 1)) for x in range(count)), number
+        )
         for number, name in names
     ]
 

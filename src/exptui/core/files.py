@@ -12,14 +12,17 @@ import fcntl
 import os
 import re
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from io import BufferedReader
 from pathlib import Path
-from typing import Self, TypeVar
+from typing import TYPE_CHECKING, Self, TypeVar
 
 import msgspec
 
 from exptui.core.errors import Cancelled, CorruptError, StorageError
+
+if TYPE_CHECKING:
+    from _typeshed import ReadableBuffer
 
 BLOCK = 1 << 20
 PARTIAL = ".partial"
@@ -91,6 +94,23 @@ def write_atomic(path: Path, data: bytes, *, mode: int = 0o666) -> None:
     except BaseException:
         with contextlib.suppress(FileNotFoundError):
             temporary.unlink()
+        raise
+
+
+def replace_quickly(path: Path, pieces: Iterable[ReadableBuffer]) -> None:
+    """Replace a file that can be made again: whoever reads sees the old or the new one, but a crash may damage it.
+
+    Raises:
+        OSError: nothing was replaced and no temporary file is left.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}{PARTIAL}")
+    try:
+        with temporary.open("wb") as file:
+            for piece in pieces:
+                file.write(piece)
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
         raise
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -9,8 +10,9 @@ from exptui.core.audit import report as audit
 from exptui.core.audit.report import AuditReport
 from exptui.core.audit.session import State
 from exptui.core.compare.deltas import direction
+from exptui.core.curves.series import Series
 from exptui.core.monitor.catalog import ArchiveRow, ConfigRow, RunRow, Snapshot
-from exptui.core.monitor.detail import Detail, FileFact, Points
+from exptui.core.monitor.detail import Detail, FileFact
 from exptui.core.monitor.text import clean, clean_line
 from exptui.core.runs.run import RunState
 from exptui.tui import present
@@ -195,35 +197,35 @@ def _against(row: RunRow, detail: Detail, snapshot: Snapshot) -> list[Line]:
     return lines
 
 
-def _at_step(series: Mapping[str, Points], name: str, step: int | None) -> float | None:
+def _at_step(series: Mapping[str, Series], name: str, step: int | None) -> float | None:
     """The value of a metric at a step, or the last one before it."""
-    known = {key: [y for x, y in points if step is None or x <= step] for key, points in series.items()}
-    return present.value_of({key: ys[-1] for key, ys in known.items() if ys}, name)
+    known = {key: one.before(math.inf if step is None else step) for key, one in series.items()}
+    return present.value_of({key: value for key, value in known.items() if value is not None}, name)
 
 
-def grouped(series: Mapping[str, Points]) -> dict[str, dict[str, Points]]:
-    """`train_loss` and `validate_loss` belong together: base name → {the phase, or the name itself: points}."""
-    groups: dict[str, dict[str, Points]] = {}
-    for name, points in series.items():
+def grouped(series: Mapping[str, Series]) -> dict[str, dict[str, Series]]:
+    """`train_loss` and `validate_loss` belong together: base name → {the phase, or the name itself: series}."""
+    groups: dict[str, dict[str, Series]] = {}
+    for name, one in series.items():
         for phase in PHASES:
             for joint in ("_", "/", "."):
                 if name.startswith(phase + joint):
-                    groups.setdefault(name[len(phase) + 1 :], {})[phase] = points
+                    groups.setdefault(name[len(phase) + 1 :], {})[phase] = one
                     break
             else:
                 continue
             break
         else:
-            groups.setdefault(name, {})[name] = points
+            groups.setdefault(name, {})[name] = one
     return groups
 
 
-def curves(base: str, detail: Detail, others: Sequence[tuple[str, Mapping[str, Points]]] = ()) -> list[Curve]:
+def curves(base: str, detail: Detail, others: Sequence[tuple[str, Mapping[str, Series]]] = ()) -> list[Curve]:
     """The curves of one chart: the run's phases, then the same of the baseline or of marked runs."""
     own = grouped(detail.series).get(base, {})
     found = [
-        Curve("val" if name.startswith("valid") else name, points, at)
-        for at, (name, points) in enumerate(own.items())
+        Curve("val" if name.startswith("valid") else name, one, at)
+        for at, (name, one) in enumerate(own.items())
     ]
     for label, series in others:
         theirs = grouped(series).get(base, {})

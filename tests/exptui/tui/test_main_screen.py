@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from exptui.core.curves import follow, store
 from exptui.core.monitor.catalog import RunRow
+from exptui.core.monitor.detail import Detail
 from exptui.core.runs.run import RunState
+from exptui.core.workspace import Workspace
 from exptui.tui.app import Exptui
 from exptui.tui.screens.compare import CompareScreen
 from exptui.tui.screens.main import MainScreen
 from exptui.tui.screens.sheets import Choose, Confirm, Help, Prompt
+from exptui.tui.widgets.chart import Chart
+from exptui.tui.widgets.charts import NamedChart
 from exptui.tui.widgets.detail import DetailPane
 from exptui.tui.widgets.log_view import LogView
 from exptui.tui.widgets.rows import RowList
@@ -247,3 +254,70 @@ async def test_the_log_can_be_filtered(tmp_path: Path) -> None:
         view = screen.query_one(LogView)
         await until(pilot, lambda: view.status.startswith("filter: 1"))
         await until(pilot, lambda: view.virtual_size.height == 2)
+
+
+def long_run(space: Workspace, lines: int) -> str:
+    """A finished run with many rows and twenty metrics."""
+    run_id = finished(space)
+    names = [f"m{number}" for number in range(18)]
+    with (space.results / run_id / "metrics.jsonl").open("w") as file:
+        for step in range(lines):
+            row = {"step": step, "train_loss": 1 / (step + 1), "validate_loss": 2 / (step + 1)}
+            file.write(json.dumps(row | dict.fromkeys(names, step)) + "\n")
+    return run_id
+
+
+async def test_long_curves_are_a_sketch_first_then_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(store, "SLICE", 40_000)
+    monkeypatch.setattr(follow, "BLOCK", 20_000)
+    space = workspace(tmp_path, METRICS)
+    first, _ = long_run(space, 1500), long_run(space, 1500)
+    shares: list[float] = []
+    show = DetailPane.show
+
+    def seen(pane: DetailPane, detail: Detail, *others: Any) -> None:
+        shares.append(detail.share)
+        show(pane, detail, *others)
+
+    monkeypatch.setattr(DetailPane, "show", seen)
+    app = Exptui(space)
+    async with app.run_test(size=(120, 40), notifications=True) as pilot:
+        screen = await opened(pilot, app)
+        pane = screen.query_one(DetailPane)
+        await until(pilot, lambda: pane.detail is not None and pane.detail.share == 1)
+        assert len(shares) > 3
+        assert shares == sorted(shares)
+        assert shares[0] < 1
+        (curve, _) = pane.charts[0].curves
+        assert len(curve.series) == 1500
+        await pilot.press("2", "asterisk")
+        await until(pilot, lambda: len(screen.curves.read(space.results / first).series["m0"]) == 1500)
+        await pilot.press("0", "right_square_bracket", "right_square_bracket")
+        await until(pilot, lambda: len(screen.query("NamedChart")) == 19)
+        chart = screen.query(NamedChart).first()
+        await until(pilot, lambda: [len(one.series) for one in chart.curves] == [1500] * 3)
+        assert "reading" not in chart.render_line(0).text
+        await pilot.press("l", "plus", "o", "m")
+        await until(
+            pilot, lambda: chart.view.cursor == 0 and chart.view.log_y and chart.view.smoothing == 0.5
+        )
+        await pilot.press("d")
+        await until(
+            pilot, lambda: isinstance(app.screen, CompareScreen) and len(app.screen.query(Chart)) == 2
+        )
+        compared = app.screen.query(Chart).first()
+        await until(pilot, lambda: [len(one.series) for one in compared.curves] == [1500] * 2)
+
+
+async def test_a_sketch_says_that_it_is_one(tmp_path: Path) -> None:
+    space = workspace(tmp_path, METRICS)
+    finished(space)
+    app = Exptui(space)
+    async with app.run_test(size=(120, 40), notifications=True) as pilot:
+        screen = await opened(pilot, app)
+        pane = screen.query_one(DetailPane)
+        await until(pilot, lambda: pane.charts and pane.charts[0].curves and pane.charts[0].size.width)
+        pane.charts[0].reading = 0.34
+        assert "loss · reading 34%" in pane.charts[0].render_line(0).text

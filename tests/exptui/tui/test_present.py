@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from exptui.core.audit.compare import FileAudit
 from exptui.core.audit.report import AuditReport, Change, Verdict
+from exptui.core.curves.series import Series
 from exptui.tui import overview, present
 from exptui.tui.commands import COMMANDS, bindings
 from exptui.tui.screens.actions import Actions
@@ -72,7 +73,7 @@ def test_metrics_are_found_by_their_base_name() -> None:
 
 
 def test_train_and_validate_share_a_chart() -> None:
-    groups = overview.grouped({"train_loss": ((1.0, 1.0),), "validate_loss": (), "val/acc": (), "lr": ()})
+    groups = overview.grouped(dict.fromkeys(("train_loss", "validate_loss", "val/acc", "lr"), Series.of(())))
     assert {base: list(members) for base, members in groups.items()} == {
         "loss": ["train", "validate"],
         "acc": ["val"],

@@ -45,7 +45,7 @@ def prepare(view: RunView, *, incomplete: bool) -> tuple[Seed, bytes]:
         "config": data.decode(errors="replace"),
         "seconds": record.seconds if record else None,
         "metrics": numbers.final,
-        "series": {name: metrics.sampled(series) for name, series in numbers.series.items()},
+        "series": {name: metrics.sampled(one) for name, one in numbers.series.items()},
         "log": log,
     }
     return seed, pretty_json(card)

@@ -48,7 +48,7 @@ def compare(baseline: RunView, candidate: RunView) -> Comparison:
     sides = (baseline, candidate)
     configs = [config.parse(Path(f"{side.run_id}.toml"), _config_bytes(side)) for side in sides]
     prints = [_circumstances(side) for side in sides]
-    found = [metrics.read(side.path) for side in sides]
+    found = [metrics.last(side.path) for side in sides]
     fingerprint = differences(*prints)
     unclean = [
         f"{side.run_id}: code and environment unknown"

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
 
+from exptui.core.curves.series import Series
+from exptui.core.curves.store import Curves, Store
 from exptui.core.errors import ExptuiError
 from exptui.core.files import sha256_file
 from exptui.core.monitor import metrics
@@ -26,7 +28,6 @@ CONFIG_BYTES = 1 << 18
 PEEK_BYTES = 1 << 18
 
 T = TypeVar("T")
-Points = tuple[tuple[float, float], ...]
 Subject = ConfigRow | RunRow | ArchiveRow
 
 
@@ -39,20 +40,24 @@ class FileFact(msgspec.Struct, frozen=True):
 
 
 class Detail(msgspec.Struct, frozen=True):
-    """One subject. `baseline` holds the pinned run's series; `cause` says why a run failed."""
+    """One subject. `baseline` holds the pinned run's series; `cause` says why a run failed.
+
+    While `share` is below 1 that much of the series was read, and they are only a sketch.
+    """
 
     subject: Subject
-    series: dict[str, Points]
-    baseline: dict[str, Points]
+    series: dict[str, Series]
+    baseline: dict[str, Series]
     config: str
     log: tuple[bytes, ...]
     files: tuple[FileFact, ...]
     audits: tuple[AuditReport, ...]
     problems: tuple[str, ...]
     cause: tuple[str, ...] = ()
+    share: float = 1.0
 
 
-def read(space: Workspace, subject: Subject, baseline: str) -> Detail:
+def read(space: Workspace, subject: Subject, baseline: str, store: Store) -> Detail:
     """Read a subject's files; whatever cannot be read is a problem, never an error."""
     problems: list[str] = []
     match subject:
@@ -62,9 +67,19 @@ def read(space: Workspace, subject: Subject, baseline: str) -> Detail:
         case ArchiveRow():
             return _archive(space, subject, problems)
         case RunRow(Glimpse(path=path)):
-            return _run(space, read_run(space.view(path), Memory()), baseline, problems)
+            return _run(space, read_run(space.view(path), Memory()), baseline, store, problems)
         case RunRow():
-            return _run(space, subject, baseline, problems)
+            return _run(space, subject, baseline, store, problems)
+
+
+def more(space: Workspace, detail: Detail, baseline: str, store: Store) -> Detail:
+    """The same subject with more of its series read."""
+    if not isinstance(detail.subject, RunRow):
+        return detail
+    own, pinned = _curves(space, detail.subject.view, baseline, store)
+    return msgspec.structs.replace(
+        detail, series=own.series, baseline=pinned.series, share=min(own.share, pinned.share)
+    )
 
 
 def peek(path: Path) -> tuple[str, tuple[str, ...]]:
@@ -82,35 +97,37 @@ def peek(path: Path) -> tuple[str, tuple[str, ...]]:
     return digest, (*lines, *([f"… {size - len(data):,} bytes more"] if size > len(data) else []))
 
 
-def series(view: RunView) -> dict[str, Points]:
-    """The metrics of a run over its steps."""
-    return _points(metrics.read(view.files).series)
-
-
 def _with(detail: Detail, problems: tuple[str, ...]) -> Detail:
     return msgspec.structs.replace(detail, problems=problems)
 
 
-def _run(space: Workspace, row: RunRow, baseline: str, problems: list[str]) -> Detail:
+def _curves(space: Workspace, view: RunView, baseline: str, store: Store) -> tuple[Curves, Curves]:
+    """The curves of a run, and those of the pinned one where it is another."""
+    pinned = store.read(space.results / baseline) if baseline not in ("", view.run_id) else Curves()
+    return store.read(view.files), pinned
+
+
+def _run(space: Workspace, row: RunRow, baseline: str, store: Store, problems: list[str]) -> Detail:
     view = row.view
-    numbers = metrics.read(view.files)
-    problems += [*numbers.problems, *([view.problem] if view.problem else [])]
+    own, pinned = _curves(space, view, baseline, store)
+    problems += [*own.problems, *([view.problem] if view.problem else [])]
+    metrics.report(view.files, problems)
     tail = LogTail(view.files / "trainer.log", LOG_LINES, WITHIN)
     if not tail.path.exists():
         tail = LogTail(view.path / "trainer.log", LOG_LINES, WITHIN)
     log = (*tail.read(), *tail.rest())[-LOG_LINES:]
-    pinned = metrics.read(space.results / baseline).series if baseline and baseline != view.run_id else {}
     audits = _quietly(lambda: tuple(space.audits(view.run_id)), problems)
     return Detail(
         row,
-        _points(numbers.series),
-        _points(pinned),
+        own.series,
+        pinned.series,
         _text(view.path / "config.toml"),
         log,
         _quietly(lambda: _files(view), problems),
         audits,
         tuple(problems),
         cause(view, log),
+        min(own.share, pinned.share),
     )
 
 
@@ -118,9 +135,9 @@ def _archive(space: Workspace, row: ArchiveRow, problems: list[str]) -> Detail:
     card = row.archived.card or {}
     if row.archived.card is None:
         problems.append("its card cannot be read: nothing is known of its metrics and log")
-    series: dict[str, Points] = {}
+    series: dict[str, Series] = {}
     for name, points in dict(card.get("series") or {}).items():
-        series[str(name)] = tuple(
+        series[str(name)] = Series.of(
             (metrics.as_float(x), float("nan") if y is None else metrics.as_float(y))
             for x, y in points
             if isinstance(x, int | float)
@@ -138,13 +155,6 @@ def _quietly(read: Callable[[], tuple[T, ...]], problems: list[str]) -> tuple[T,
     except OSError as error:
         problems.append(str(error))
     return ()
-
-
-def _points(series: dict[str, dict[int, float]]) -> dict[str, Points]:
-    return {
-        name: tuple((metrics.as_float(x), y) for x, y in sorted(values.items()))
-        for name, values in series.items()
-    }
 
 
 def _text(path: Path) -> str:

@@ -233,7 +233,7 @@ class Roster:
             row = read_ended(view)
         else:
             row = self._whole[name] = read_run(view, self._memory)
-            keys = view.files / "config.toml", ("metrics", view.files)
+            keys = view.files / "config.toml", ("metrics", view.files), ("reader", view.files)
             if settled:
                 self._memory.forget((*keys, *self._open.pop(name, ())))
                 self._keep_few(name)

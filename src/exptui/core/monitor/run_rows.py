@@ -5,6 +5,7 @@ from __future__ import annotations
 from array import array
 from collections.abc import Callable, Collection, Hashable, Iterable, Mapping, Sequence
 from datetime import datetime
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, overload
@@ -171,7 +172,8 @@ def read_run(view: RunView, memory: Memory) -> RunRow:
     config_file, files = view.files / "config.toml", view.files
     flat = memory.get(config_file, file_stamp(config_file), lambda: _run_flat(config_file))
     stamps = tuple(file_stamp(files / name) for name in METRIC_FILES)
-    final, step = memory.get(("metrics", files), stamps, lambda: summary(files))
+    reader = partial(memory.get, ("reader", files), None, partial(metrics.Reader, files))
+    final, step = memory.get(("metrics", files), stamps, lambda: summary(files, reader))
     steps = next((v for k, v in flat.items() if k.rpartition(".")[2] in TOTALS and isinstance(v, int)), None)
     return RunRow(view, flat, final, step, steps, _written(files / "trainer.log"))
 

@@ -7,8 +7,16 @@ import stat
 from collections.abc import Hashable
 from pathlib import Path
 
-METRIC_FILES = ("metrics.jsonl", "metrics.json", "chronicle.cmeta", "chronicle.cmeta.open")
-FILES = ("run.json", "config.toml", *METRIC_FILES)
+TABLES = ("metrics.csv", "progress.csv")
+FILES = (
+    "run.json",
+    "config.toml",
+    "metrics.jsonl",
+    "metrics.json",
+    "chronicle.cmeta",
+    "chronicle.cmeta.open",
+)
+METRIC_FILES = (*FILES[2:], *TABLES)
 
 
 def file_stamp(path: Path) -> Hashable:
@@ -30,11 +38,13 @@ def stamps(path: Path) -> tuple[int, int, float]:
     if not stat.S_ISDIR(found.st_mode):
         raise NotADirectoryError(path)
     text, facts, changed = f"{path}/", list[int](), found.st_ctime
-    for name in FILES:
+    names = [*FILES]
+    for name in names:
         try:
             one = os.stat(text + name)  # noqa: PTH116
         except (OSError, ValueError):
             facts.append(0)
+            names += TABLES if name == "metrics.jsonl" else ()  # what is read instead
             continue
         facts += (one.st_mtime_ns, one.st_ctime_ns, one.st_size, one.st_ino)
         changed = max(changed, one.st_ctime)

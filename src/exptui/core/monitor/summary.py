@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from exptui.core.monitor import metrics
-from exptui.core.monitor.metrics import STEPS, as_float
+from exptui.core.monitor.metrics import STEPS, Reader, as_float
 
 BLOCK = 1 << 17
+LONG = 1 << 20  # bytes from which a file is read on, and never as a whole
 Summary = tuple[dict[str, float], int | None]
 _ROWS, _ROW = msgspec.json.Decoder(dict[str, Any]), msgspec.json.Decoder(dict[str, Any])
 _NOT_FINAL = {*STEPS, "epochs"}
@@ -22,17 +23,21 @@ class _OtherwiseError(Exception):
     """Not as most trainers write it: the careful way is taken."""
 
 
-def summary(directory: Path) -> Summary:
-    """The final numbers and the last step, as `metrics.read` gives them."""
+def summary(directory: Path, reader: Callable[[], Reader] | None = None) -> Summary:
+    """The final numbers and the last step, as `metrics.read` gives them.
+
+    `reader` is asked for where another way than that of most is to be taken: one that reads on from where it was.
+    """
     try:
         return _plain(str(directory))
     except (_OtherwiseError, OSError, msgspec.MsgspecError, UnicodeDecodeError, RecursionError, ValueError):
-        numbers = metrics.read(directory)
-        series = numbers.series.values()
-        return numbers.final, max((max(one) for one in series if one), default=None)
+        numbers = (reader() if reader else Reader(directory)).read()
+        return numbers.final, numbers.step
 
 
 def _plain(directory: str) -> Summary:
+    if os.stat(f"{directory}/metrics.jsonl").st_size > LONG:  # noqa: PTH116  of 100,000 runs
+        raise _OtherwiseError
     rows = _ROWS.decode_lines(read(f"{directory}/metrics.jsonl"))
     if not rows:
         raise _OtherwiseError

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import ClassVar
 
 from textual import on
@@ -13,8 +14,8 @@ from textual.screen import Screen
 
 from exptui.core.compare import report
 from exptui.core.compare.report import Comparison
-from exptui.core.monitor import detail as details
-from exptui.core.monitor.detail import Points
+from exptui.core.curves.series import Series
+from exptui.core.curves.store import Curves, Store
 from exptui.core.monitor.text import clean
 from exptui.core.workspace import Workspace
 from exptui.tui import overview, present
@@ -25,7 +26,7 @@ from exptui.tui.widgets.chart import Chart
 from exptui.tui.widgets.rows import Row, RowList
 from exptui.tui.widgets.text import Lines
 
-Found = tuple[list[Comparison], dict[str, dict[str, Points]]]
+Found = dict[str, Curves]
 
 
 class CompareScreen(Screen[None]):
@@ -37,9 +38,9 @@ class CompareScreen(Screen[None]):
         Binding("o", "log_y", show=False),
     ]
 
-    def __init__(self, workspace: Workspace, run_ids: list[str]) -> None:
+    def __init__(self, workspace: Workspace, run_ids: list[str], curves: Store) -> None:
         super().__init__()
-        self.workspace, self.run_ids = workspace, run_ids
+        self.workspace, self.run_ids, self.curves = workspace, run_ids, curves
         self.bridge = Bridge(workspace, self.post_message)
         self.found: list[Comparison] = []
 
@@ -62,27 +63,38 @@ class CompareScreen(Screen[None]):
         )
         self.query_one("#compare").focus()
         self.bridge.read_only()
-        self.bridge.ask("compare", self._read, self._show)
+        self.bridge.ask("compare", self._compared, self._show)
+        self.bridge.ask("curves", partial(self._read, {}), self._draw)
 
     def on_unmount(self) -> None:
         """Let the thread end."""
         self.bridge.stop()
 
-    def _read(self) -> Found:
+    def _compared(self) -> list[Comparison]:
         first, *others = self.run_ids
-        found = [self.workspace.compare(first, other) for other in others]
-        series = {run_id: details.series(self.workspace.show(run_id)) for run_id in self.run_ids}
-        return found, series
+        return [self.workspace.compare(first, other) for other in others]
 
-    def _show(self, found: Found) -> None:
-        self.found, series = found
+    def _read(self, found: Found) -> Found:
+        """One slice more of all curves that were not read whole."""
+        left = [name for name in self.run_ids if name not in found or found[name].share < 1]
+        return found | {name: self.curves.read(self.workspace.show(name).files) for name in left}
+
+    def _show(self, found: list[Comparison]) -> None:
+        self.found = found
         self.query_one("#compare", RowList).show([row for one in self.found for row in comparison_rows(one)])
+
+    def _draw(self, found: Found) -> None:
+        """Show the curves as far as they were read, and ask for the rest."""
+        series = {name: one.series for name, one in found.items()}
+        share = min(one.share for one in found.values())
+        if share < 1:
+            self.bridge.ask("curves", partial(self._read, found), self._draw)
         names = list(dict.fromkeys(base for one in series.values() for base in overview.grouped(one)))
         names.sort(key=lambda name: (name != "loss", name != "accuracy"))
         self.query_one("#compare-curves").display = bool(names)
         for chart, name in zip(self.query(Chart), [*names[:2], "", ""], strict=False):
             chart.display = bool(name)
-            chart.title = clean(name, 40)
+            chart.title, chart.reading = clean(name, 40), share
             chart.show(
                 [c for at, (run_id, one) in enumerate(series.items()) for c in _curve(run_id, one, name, at)]
             )
@@ -123,9 +135,9 @@ class CompareScreen(Screen[None]):
         self.dismiss(None)
 
 
-def _curve(run_id: str, series: dict[str, Points], base: str, color: int) -> list[Curve]:
+def _curve(run_id: str, series: dict[str, Series], base: str, color: int) -> list[Curve]:
     group = overview.grouped(series).get(base, {})
-    held = next((group[name] for name in (*overview.HELD_OUT, base, "train") if name in group), ())
+    held = next((group[name] for name in (*overview.HELD_OUT, base, "train") if name in group), None)
     return [Curve(clean(run_id, 60), held, color)] if held else []
 
 

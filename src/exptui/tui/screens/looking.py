@@ -12,6 +12,7 @@ from exptui.tui.widgets.detail import DetailPane
 from exptui.tui.widgets.rows import Row, RowList
 
 if TYPE_CHECKING:
+    from exptui.core.curves.store import Store
     from exptui.core.monitor.detail import Subject
     from exptui.tui.screens.sheets import Line
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 class Looking(Listed):
     """Mixed into the main screen, whose state these names are."""
 
+    curves: Store
     subject: Subject | None
     last_mark: str
     say: Callable[..., None]
@@ -156,7 +158,7 @@ class Looking(Listed):
         ids.sort(key=lambda run_id: run_id != pinned)
         from exptui.tui.screens.compare import CompareScreen
 
-        self.app.push_screen(CompareScreen(self.workspace, ids))
+        self.app.push_screen(CompareScreen(self.workspace, ids, self.curves))
 
     # Look
 

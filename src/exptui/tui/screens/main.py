@@ -28,13 +28,14 @@ from exptui.tui.listing import EMPTY, SORTS
 from exptui.tui.messages import Answered, Failed, OperationEnded, OperationMoved, SnapshotTaken
 from exptui.tui.present import Span
 from exptui.tui.screens.actions import Actions
+from exptui.tui.screens.curve_flow import CurveFlow
 from exptui.tui.screens.log_flow import LogFlow
 from exptui.tui.widgets.detail import DetailPane
 from exptui.tui.widgets.rows import Row, RowList
 from exptui.tui.widgets.text import Lines
 
 if TYPE_CHECKING:
-    from exptui.core.monitor.detail import Detail, Points, Subject
+    from exptui.core.monitor.detail import Detail, Subject
 
 PANES = ("configs", "runs", "archives")
 NARROW = 100
@@ -48,7 +49,7 @@ def _details() -> ModuleType:
     return detail
 
 
-class MainScreen(Actions, LogFlow, Screen[None]):
+class MainScreen(Actions, CurveFlow, LogFlow, Screen[None]):
     """State lives here and flows down; threads post facts up through the bridge."""
 
     DEFAULT_CLASSES = "-normal show-runs"  # as most begin: where they fit, nothing is styled twice
@@ -69,7 +70,6 @@ class MainScreen(Actions, LogFlow, Screen[None]):
         self.columns: tuple[str, ...] | None = None
         self.subject: Subject | None = None
         self.asked: Subject | None = None
-        self.overlays: dict[str, dict[str, Points]] = {}
         self.marks: frozenset[str] = frozenset()
         self.last_mark = ""
         self.query_text = ""
@@ -295,14 +295,11 @@ class MainScreen(Actions, LogFlow, Screen[None]):
             return
         moved = self._key(subject) != self._key(self.asked)
         self.subject = self.asked = subject
-        snapshot = self.snapshot
-        self.bridge.ask(
-            "detail", lambda: _details().read(self.workspace, subject, snapshot.baseline), self._show_detail
-        )
+        self.ask_detail(subject)
         if isinstance(subject, RunRow):
             self.ask_log(subject, moved=moved)
             for run_id in self.marks - {subject.run_id}:
-                self._ask_overlay(run_id)
+                self.ask_overlay(run_id)
 
     def _pane_of_subject(self) -> str:
         match self.subject:
@@ -323,35 +320,16 @@ class MainScreen(Actions, LogFlow, Screen[None]):
         rows: Sequence[Subject] = self.snapshot.configs if pane == "configs" else self.snapshot.archives
         return next((row for row in rows if self._key(row)[1] == key), None)
 
-    def _show_detail(self, detail: Detail) -> None:
+    def show_detail(self, detail: Detail) -> None:
+        """Take over what was read of the subject, if it still is the one."""
         if self._key(detail.subject) != self._key(self.subject):
             return
         self.subject = detail.subject  # a run is whole now
-        self.query_one(DetailPane).show(
-            detail, self.snapshot, self._overlays(detail), self._differing(detail)
-        )
+        others = self.overlays(detail, self._key(detail.subject)[1])
+        self.query_one(DetailPane).show(detail, self.snapshot, others, self._differing(detail))
+        self.ask_more(detail)
         if isinstance(detail.subject, ArchiveRow):
             self.show_end_of_log(detail.subject.run_id, detail.log)
-
-    def _overlays(self, detail: Detail) -> list[tuple[str, dict[str, Points]]]:
-        own = self._key(detail.subject)[1]
-        found = [
-            (clean(name, 60), series)
-            for name, series in self.overlays.items()
-            if name in self.marks and name != own
-        ]
-        if detail.baseline and self.snapshot.baseline not in self.marks:
-            found.append(("base", detail.baseline))
-        return found
-
-    def _ask_overlay(self, run_id: str) -> None:
-        row = self.snapshot.run(run_id)
-        if row is not None:
-            self.bridge.ask(
-                f"overlay {run_id}",
-                lambda: _details().series(row.view),
-                lambda found: self.overlays.update({run_id: found}),
-            )
 
     def _differing(self, detail: Detail) -> dict[str, Any]:
         """The config keys that are not as the baseline's, with its values."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import ClassVar
@@ -52,13 +51,13 @@ class Chart(Widget):
     }
 
     title: reactive[str] = reactive("")
+    reading: reactive[float] = reactive(1.0)  # how much of the file was read; below 1 the curves are a sketch
     view: reactive[View] = reactive(View())
 
     def __init__(self, title: str = "", *, id: str | None = None, classes: str | None = None) -> None:  # noqa: A002 - textual's own name
         super().__init__(id=id, classes=classes)
         self.set_reactive(Chart.title, title)
         self._curves: tuple[Curve, ...] = ()
-        self._xs: list[float] = []
         self._drawn: tuple[tuple[View, int, int], Plot, int] | None = None
 
     # What is shown
@@ -70,31 +69,34 @@ class Chart(Widget):
     def show(self, curves: Sequence[Curve]) -> None:
         """Show these curves; nothing is repainted when they are what is shown already."""
         curves = tuple(curves)
-        if _same(curves, self._curves):
+        if curves == self._curves:
             return
         self._curves = curves
-        self._xs = sorted({x for curve in curves for x, _ in curve.points if math.isfinite(x)})
         self._drawn = None
         self.refresh()
 
     # Looking around
 
-    def _window(self) -> tuple[float, float]:
-        low, high = self._xs[0], self._xs[-1]
+    def _ends(self) -> tuple[float, float] | None:
+        """The first and the last step of all curves; None where there is nothing."""
+        series = [curve.series for curve in self._curves if curve.series]
+        return (min(one[0][0] for one in series), max(one[-1][0] for one in series)) if series else None
+
+    def _window(self, low: float, high: float) -> tuple[float, float]:
         x0 = low if self.view.x0 is None else min(max(self.view.x0, low), high)
         x1 = high if self.view.x1 is None else max(min(self.view.x1, high), x0)
         return x0, x1
 
-    def _look(self, x0: float, x1: float) -> None:
+    def _look(self, x0: float, x1: float, low: float, high: float) -> None:
         """Set the window, kept inside of what there is; all of it is no window at all, and follows new points."""
-        low, high = self._xs[0], self._xs[-1]
         self.view = replace(self.view, x0=x0 if x0 > low else None, x1=x1 if x1 < high else None)
 
     def zoom(self, factor: float) -> None:
         """Show 1/factor of the present window (2: half of it), about the cursor, or else the middle."""
-        if not self._xs or not (math.isfinite(factor) and factor > 0):
+        if (ends := self._ends()) is None or not (math.isfinite(factor) and factor > 0):
             return
-        (x0, x1), low, high = self._window(), self._xs[0], self._xs[-1]
+        low, high = ends
+        x0, x1 = self._window(*ends)
         full = high - low
         if not 0 < full < math.inf:
             return
@@ -102,39 +104,48 @@ class Chart(Widget):
         if self.view.cursor is not None and x0 <= self.view.cursor <= x1:
             center = self.view.cursor
         share = (center - x0) / width if width else 0.5
-        width = min(max(width / factor, full / max(1, len(self._xs) - 1)), full)
+        points = max(len(curve.series) for curve in self._curves)
+        width = min(max(width / factor, full / max(1, points - 1)), full)
         x0 = min(max(center - share * width, low), high - width)
-        self._look(x0, x0 + width)
+        self._look(x0, x0 + width, *ends)
 
     def pan(self, fraction: float) -> None:
         """Move the window by this fraction of its width, no further than the points go."""
-        if not self._xs or not math.isfinite(fraction):
+        if (ends := self._ends()) is None or not math.isfinite(fraction):
             return
-        (x0, x1), low, high = self._window(), self._xs[0], self._xs[-1]
+        x0, x1 = self._window(*ends)
         by = fraction * (x1 - x0)
-        by = max(by, low - x0) if by < 0 else min(by, high - x1)
+        by = max(by, ends[0] - x0) if by < 0 else min(by, ends[1] - x1)
         if by and math.isfinite(by):
-            self._look(x0 + by, x1 + by)
+            self._look(x0 + by, x1 + by, *ends)
 
     def move_cursor(self, steps: int) -> None:
         """Move the cursor over the points, at least a column a step; the window goes along."""
-        if not self._xs or not steps:
+        if (ends := self._ends()) is None or not steps:
             return
-        (x0, x1), xs, cursor = self._window(), self._xs, self.view.cursor
+        (x0, x1), forward, cursor = self._window(*ends), steps > 0, self.view.cursor
         if cursor is None:
-            at = bisect_left(xs, x0) if steps > 0 else bisect_right(xs, x1) - 1
+            there = self._next(x0 if forward else x1, ends, forward=forward)
         else:
-            target = cursor + steps * (x1 - x0) / max(1, self.size.width - self._gutter())
-            if steps > 0:
-                at = max(bisect_right(xs, cursor) - 1 + steps, bisect_left(xs, target))
-            else:
-                at = min(bisect_left(xs, cursor) + steps, bisect_right(xs, target) - 1)
-        cursor = xs[min(max(at, 0), len(xs) - 1)]
-        if cursor < x0:
-            self._look(cursor, cursor + (x1 - x0))
-        elif cursor > x1:
-            self._look(cursor - (x1 - x0), cursor)
-        self.view = replace(self.view, cursor=cursor)
+            column = (x1 - x0) / max(1, self.size.width - self._gutter())
+            there, near = self._next(cursor + steps * column, ends, forward=forward), cursor
+            for _ in range(abs(steps)):
+                near = self._next(math.nextafter(near, math.copysign(math.inf, steps)), ends, forward=forward)
+            there = max(near, there) if forward else min(near, there)
+        if there < x0:
+            self._look(there, there + (x1 - x0), *ends)
+        elif there > x1:
+            self._look(there - (x1 - x0), there, *ends)
+        self.view = replace(self.view, cursor=there)
+
+    def _next(self, x: float, ends: tuple[float, float], *, forward: bool) -> float:
+        """The step of a point at `x`, or the nearest one on that side."""
+        found = [ends[forward]]
+        for curve in self._curves:
+            within = curve.series.between(x, math.inf) if forward else curve.series.between(-math.inf, x)
+            if within:
+                found.append(curve.series[within[0 if forward else -1]][0])
+        return min(found) if forward else max(found)
 
     def clear_cursor(self) -> None:
         self.view = replace(self.view, cursor=None)
@@ -214,7 +225,8 @@ class Chart(Widget):
         muted, bold = self._style(None), self.get_component_rich_style("chart--title")
         items = self._legend(drawn, 4 if width >= WIDE else 3)
         title = _cut(clean(self.title), width // 2 if items else width)
-        tags = ["log"] * self.view.log_y
+        tags = [f"reading {self.reading:.0%}"] if self.reading < 1 else []
+        tags += ["log"] * self.view.log_y
         if self.view.smoothing > 0:
             tags.append(f"smooth {nice(self.view.smoothing)}")
         if any(drawn.skipped):
@@ -227,7 +239,8 @@ class Chart(Widget):
             items = _shorter(items)
             longest = max((cell_len(name) for _, name, _, _ in items), default=0)
         if _room(items, longest) > room and self.view.cursor is None:
-            items = [(marker, name, "", style) for marker, name, _, style in items]
+            items = [(mark, name, value[value.find(MARK) :] if MARK in value else "", style)
+                     for mark, name, value, style in items]  # fmt: skip
         while longest > 4 and _room(items, longest) > room:
             longest -= 1
         right: list[Segment] = []
@@ -244,7 +257,7 @@ class Chart(Widget):
         """For each curve its marker, name and last value, or its value at the cursor."""
         items = []
         for number, curve in enumerate(self._curves):
-            value = nice(curve.points[-1][1], digits) if curve.points else "–"
+            value = nice(curve.series[-1][1], digits) if curve.series else "–"
             if (reading := drawn.readings[number]) is not None:
                 value = nice(reading[1], digits)
                 if reading[0] != self.view.cursor:
@@ -275,17 +288,3 @@ def _cut(text: str, cells: int) -> str:
     if cell_len(text) <= cells:
         return text
     return set_cell_size(text, cells - 1) + "…" if cells > 0 else ""
-
-
-def _same(some: tuple[Curve, ...], others: tuple[Curve, ...]) -> bool:
-    """Equality in which nan equals nan."""
-    if some == others:
-        return True
-    return len(some) == len(others) and all(
-        (a.name, a.color, len(a.points)) == (b.name, b.color, len(b.points))
-        and all(
-            p == q or all(m == n or (m != m and n != n) for m, n in zip(p, q, strict=True))
-            for p, q in zip(a.points, b.points, strict=True)
-        )
-        for a, b in zip(some, others, strict=True)
-    )

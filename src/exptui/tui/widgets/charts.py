@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from textual.binding import Binding, BindingType
 from textual.containers import VerticalScroll
 
 from exptui.core.monitor.text import clean
-from exptui.tui.widgets.chart import Chart
+from exptui.tui.widgets.chart import Chart, Curve
 
 
 class NamedChart(Chart):
@@ -34,7 +34,7 @@ class Charts(VerticalScroll, can_focus=True):
         Binding("m", "smooth", show=False),
     ]
 
-    def show(self, groups: Mapping[str, Sequence[Any]]) -> None:
+    def show(self, groups: Mapping[str, Sequence[Curve]], reading: float) -> None:
         """One chart a group of curves; the widgets that are there are used again."""
         charts = {chart.name or "": chart for chart in self.query(NamedChart)}
         for name, chart in charts.items():
@@ -45,6 +45,7 @@ class Charts(VerticalScroll, can_focus=True):
                 charts[name] = NamedChart(clean(name, 60), name=name)
                 self.mount(charts[name])
             charts[name].show(curves)
+            charts[name].reading = reading
         self.set_class(not groups, "empty")
 
     def action_zoom(self, factor: float) -> None:

@@ -17,8 +17,9 @@ from exptui.tui.widgets.tabs import TabStrip
 from exptui.tui.widgets.text import STYLES, Lines
 
 if TYPE_CHECKING:
+    from exptui.core.curves.series import Series
     from exptui.core.monitor.catalog import Snapshot
-    from exptui.core.monitor.detail import Detail, Points
+    from exptui.core.monitor.detail import Detail
     from exptui.tui.widgets.chart import Chart
     from exptui.tui.widgets.log_view import LogView
 
@@ -131,7 +132,7 @@ class DetailPane(Vertical):
         self,
         detail: Detail,
         snapshot: Snapshot,
-        others: Sequence[tuple[str, Mapping[str, Points]]],
+        others: Sequence[tuple[str, Mapping[str, Series]]],
         differing: Mapping[str, Any],
     ) -> None:
         """Take over a subject, or the same one as it is now. `others`: series to lay over; `differing`: config keys."""
@@ -168,7 +169,7 @@ class DetailPane(Vertical):
             case "metrics":
                 from exptui.tui.widgets.charts import Charts
 
-                self._first("metrics", Charts).show(self.groups)
+                self._first("metrics", Charts).show(self.groups, detail.share)
             case "config":
                 self._first("config", RowList).show(overview.config_rows(detail, self.differing))
             case "files":
@@ -184,11 +185,11 @@ class DetailPane(Vertical):
         lines = overview.facts(detail, snapshot, self.size.width or 80, present.now())
         self.query_one("#facts", Lines).show(lines)
         names = sorted(self.groups, key=lambda name: (name != "loss", name != "accuracy"))[:2]
-        self._curves(names)
+        self._curves(names, detail.share)
         room = self.size.height - 6 - len(lines) - (CHART_HEIGHT if names else 0)
         self.query_one("#tail", Lines).show(overview.tail(detail, max(0, room)))
 
-    def _curves(self, names: Sequence[str]) -> None:
+    def _curves(self, names: Sequence[str], reading: float) -> None:
         """Two charts side by side; none are made before there is something to draw."""
         if names and not self.charts:
             from exptui.tui.widgets.chart import Chart
@@ -202,5 +203,5 @@ class DetailPane(Vertical):
             self.made["overview"][1].display = bool(names)
         for chart, name in zip(self.charts, [*names, "", ""], strict=False):
             chart.display = bool(name)
-            chart.title = clean(name, 40)
+            chart.title, chart.reading = clean(name, 40), reading
             chart.show(self.groups.get(name, ()))

@@ -11,6 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from exptui.chronicle import CycleRecord, Phase, Writer
+from exptui.core.curves.series import Series
+from exptui.core.curves.store import Store
 from exptui.core.files import sha256_file
 from exptui.core.monitor import detail, metrics, watch
 from exptui.core.monitor.catalog import ArchiveRow, Catalog, ConfigRow, RunRow, ordered
@@ -107,14 +109,16 @@ def test_details_of_each_kind(tmp_path: Path) -> None:
     seen = Catalog(space).snapshot()
     row = seen.run(run_id)
     assert row is not None
-    found = detail.read(space, row, base)
-    assert found.series == found.baseline == {"validate_loss": ((1.0, 0.1), (2.0, 0.2), (3.0, 0.3))}
+    found = detail.read(space, row, base, Store())
+    assert (
+        found.series == found.baseline == {"validate_loss": Series.of(((1.0, 0.1), (2.0, 0.2), (3.0, 0.3)))}
+    )
     assert found.log == (b"done",)
     assert {f.path: f.file_class for f in found.files}["metrics.json"] == "identity"
-    archived = detail.read(space, seen.archives[0], "")
+    archived = detail.read(space, seen.archives[0], "", Store())
     assert isinstance(archived.subject, ArchiveRow)
     assert (archived.series, archived.log) == (found.series, (b"done",))
-    config = detail.read(space, seen.configs[0], "")
+    config = detail.read(space, seen.configs[0], "", Store())
     assert isinstance(config.subject, ConfigRow)
     assert "base_seed" in config.config
 
@@ -135,7 +139,7 @@ def test_a_failed_run_leads_with_its_cause(tmp_path: Path, script: str, words: l
     list(space.wait(space.run("a").name))
     row = Catalog(space).snapshot().runs[0]
     assert isinstance(row, RunRow)
-    found = detail.read(space, row, "")
+    found = detail.read(space, row, "", Store())
     assert set(words) <= set(found.cause)
     assert "start" not in found.cause
 
@@ -205,7 +209,7 @@ def test_order_puts_the_best_first_and_nan_last(tmp_path: Path) -> None:
 
 @given(st.dictionaries(st.integers(0, 10**6), st.floats(allow_nan=False), min_size=1, max_size=2000))
 def test_sampling_keeps_the_extremes_and_the_ends(series: dict[int, float]) -> None:
-    kept = dict(sampled(series, 100))
+    kept = dict(sampled(Series.of(series.items()), 100))
     assert len(kept) <= max(100, 102)
     assert {min(series), max(series)} <= kept.keys()
     assert {min(series.values()), max(series.values())} <= set(kept.values())
@@ -222,7 +226,7 @@ def test_a_number_beyond_all_floats_blinds_nobody(tmp_path: Path) -> None:
     seen = Catalog(space).snapshot()
     assert seen.runs[0].final["loss"] == math.inf
     assert next(row.problem for row in seen.configs if row.stem == "huge")
-    assert detail.read(space, seen.runs[0], "").series["x"][0][1] == -math.inf
+    assert detail.read(space, seen.runs[0], "", Store()).series["x"][0][1] == -math.inf
 
 
 def test_a_trainer_that_writes_only_a_chronicle_has_curves(tmp_path: Path) -> None:
@@ -231,11 +235,11 @@ def test_a_trainer_that_writes_only_a_chronicle_has_curves(tmp_path: Path) -> No
         writer.append(CycleRecord(cycle=cycle, phase=phase, loss=0.5 + cycle, metrics=(0.9,), seed_state=1))
     writer.close()
     found = metrics.read(tmp_path)
-    assert found.series == {
-        "train_loss": {0: 0.5},
-        "train_accuracy": {0: 0.9},
-        "validate_loss": {1: 1.5},
-        "validate_accuracy": {1: 0.9},
+    assert {name: list(one) for name, one in found.series.items()} == {
+        "train_loss": [(0, 0.5)],
+        "train_accuracy": [(0, 0.9)],
+        "validate_loss": [(1, 1.5)],
+        "validate_accuracy": [(1, 0.9)],
     }
     assert found.final["validate_loss"] == 1.5
 

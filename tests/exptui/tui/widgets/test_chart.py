@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from textual.app import App, ComposeResult
 
+from exptui.core.curves.series import Series
 from exptui.tui.widgets.chart import MARKERS, Chart, Curve, View, nice
 
 
@@ -24,7 +25,7 @@ class Counted(Chart):
 
 
 def curve(name: str, count: int = 50, color: int = 0) -> Curve:
-    return Curve(name, tuple((float(x), 1 / (x + 1)) for x in range(count)), color)
+    return Curve(name, Series.of((float(x), 1 / (x + 1)) for x in range(count)), color)
 
 
 def lines(chart: Chart) -> list[str]:
@@ -55,15 +56,15 @@ async def test_equal_curves_and_views_repaint_nothing(monkeypatch: pytest.Monkey
     app = Charts()
     async with app.run_test(size=(80, 24), notifications=True) as pilot:
         chart = app.query_one(Chart)
-        gap = ((0.0, 1.0), (1.0, float("nan")))
+        gap = Series.of(((0.0, 1.0), (1.0, float("nan"))))
         chart.show([curve("a"), Curve("b", gap)])
         await pilot.pause()
         refreshed: list[object] = []
         monkeypatch.setattr(chart, "refresh", lambda *_args, **_kwargs: refreshed.append(1))
-        chart.show([curve("a"), Curve("b", ((0.0, 1.0), (1.0, float("nan"))))])
+        chart.show([curve("a"), Curve("b", Series.of(((0.0, 1.0), (1.0, float("nan")))))])
         chart.view = View()
         assert not refreshed
-        chart.show([curve("a"), Curve("b", ((0.0, 1.0), (1.0, 2.0)))])
+        chart.show([curve("a"), Curve("b", Series.of(((0.0, 1.0), (1.0, 2.0))))])
         assert len(refreshed) == 1
         chart.view = View(log_y=True)
         assert len(refreshed) == 2
@@ -115,7 +116,7 @@ async def test_the_cursor_moves_over_points_and_takes_the_window_along() -> None
     app = Charts()
     async with app.run_test(size=(80, 24), notifications=True) as pilot:
         chart = app.query_one(Chart)
-        chart.show([curve("a", 11), Curve("b", ((0.0, 3.0), (4.0, 5.0)), 1)])
+        chart.show([curve("a", 11), Curve("b", Series.of(((0.0, 3.0), (4.0, 5.0))), 1)])
         chart.move_cursor(1)
         assert chart.view.cursor == 0
         chart.move_cursor(3)
@@ -143,7 +144,7 @@ async def test_log_and_smoothing_are_told() -> None:
     app = Charts()
     async with app.run_test(size=(80, 24), notifications=True):
         chart = app.query_one(Chart)
-        chart.show([Curve("a", ((0.0, -1.0), (1.0, 2.0), (2.0, math.nan)))])
+        chart.show([Curve("a", Series.of(((0.0, -1.0), (1.0, 2.0), (2.0, math.nan))))])
         chart.toggle_log()
         assert "log · 1 ≤ 0 left out" in lines(chart)[0]
         assert "a nan ✕1" in lines(chart)[0]
