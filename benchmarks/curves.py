@@ -46,7 +46,7 @@ def reopened(bench: Bench) -> Iterator[Figure]:
     count = 100_000 if bench.quick else inputs.STEPS
     path = bench.build / f"inputs/with-steps-{count}/metrics.jsonl"
     works = {
-        "ours": partial(bench.probe, "every_curve", path),
+        "ours": partial(bench.probe, "reopened_curves", path, bench.build / "kept-columns"),
         "array": partial(bench.probe, "columns", bench.build / "inputs/columns", str(count)),
     }
     found = in_turn(min(bench.rounds, 5), works)

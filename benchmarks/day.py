@@ -151,13 +151,23 @@ def day(bench: Bench) -> Iterator[Figure]:
         with bench.open(bench.cockpit, world.home) as terminal:
             terminal.shows("Configs")
             seen = live_through(world, terminal, bench.minutes * 60)
-            terminal.press("\x1b\x1bq")
-            terminal.ended()
-            if terminal.child.returncode:
-                seen.errors.append(f"it ended with {terminal.child.returncode}: {terminal.text()}")
+            leave(terminal, seen)
     finally:
         world.end()
     yield from summary(world, seen, bench.minutes)
+
+
+def leave(terminal: Terminal, seen: Seen) -> None:
+    """Close what is open, then quit; an end that does not come, or is not a good one, is an error."""
+    for key in ("\x1b", "\x1b", "q"):
+        time.sleep(1.0)  # at once they would be one key with Alt
+        terminal.press(key) if terminal.child.poll() is None else None
+    try:
+        terminal.ended()
+    except subprocess.TimeoutExpired:
+        seen.errors.append(f"q did not end it:\n{terminal.text()}")
+    if terminal.child.poll():
+        seen.errors.append(f"it ended with {terminal.child.returncode}:\n{terminal.text()}")
 
 
 def live_through(world: World, terminal: Terminal, seconds: float) -> Seen:

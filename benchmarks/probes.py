@@ -6,6 +6,7 @@ The only module that calls exptui's insides; those that call none are the plain 
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import json
 import os
 import re
@@ -27,17 +28,33 @@ def spent(found: Found) -> Iterator[None]:
     found |= {"wall": time.perf_counter() - wall, "cpu": sum(os.times()[:4]) - cpu}
 
 
+def inside(name: str) -> Any:
+    """A module of the tree under test; None in an older tree, which can be measured too."""
+    return importlib.import_module(name) if importlib.util.find_spec(name) else None
+
+
 # The list
 
 
 def catalog(home: str) -> Found:
-    """A snapshot of the whole workspace by a process that knows nothing but what is on the disk."""
+    """All of the workspace, looked at by a process that knows nothing but what is on the disk, until nothing is left to do."""
     from exptui.core.monitor.catalog import Catalog
     from exptui.core.workspace import Workspace
 
-    found: Found = {}
+    roster, found = inside("exptui.core.monitor.roster"), Found()
     with spent(found):
-        snapshot = Catalog(Workspace(Path(home) / "experiments")).snapshot()
+        space = Workspace(Path(home) / "experiments")
+        if roster is None:
+            snapshot = Catalog(space).snapshot()
+        else:
+            kept = inside("exptui.core.monitor.places").cache(space.root) / "runs.sqlite3"
+            index = inside("exptui.core.monitor.catalog_index").Index(kept)
+            looking: Any = Catalog
+            looking = looking(space, roster.Roster(space, index))
+            snapshot = looking.snapshot()
+            while looking.busy:
+                snapshot = looking.snapshot()
+            index.close()
     return {**found, "runs": len(snapshot.runs)}
 
 
@@ -98,10 +115,10 @@ def search(path: str, pattern: str) -> Found:
         search = Search(Path(path), pattern)
         while search.wait().running:
             pass
-    count = search.progress.count
-    search.kill()
-    while not search.wait().ended:
-        pass
+        count = search.progress.count
+        search.kill()
+        while not search.wait().ended:  # its CPU counts once it has ended
+            pass
     return {**found, "lines": count}
 
 
@@ -109,18 +126,35 @@ def search(path: str, pattern: str) -> Found:
 
 
 def first_curve(path: str) -> Found:
-    """One curve of all points, as soon as it can be drawn."""
-    return every_curve(path)
+    """A first curve that can be drawn: a sketch, and said to be one, where the tree makes sketches."""
+    return _curves(path, whole=False)
 
 
 def every_curve(path: str) -> Found:
-    """All series of a metrics.jsonl."""
-    from exptui.core.monitor import metrics
+    """All series of a metrics.jsonl, every point."""
+    return _curves(path, whole=True)
 
-    found: Found = {}
-    with spent(found):
-        read = metrics.read(Path(path).parent)
-    return {**found, "series": len(read.series), "points": max(map(len, read.series.values()), default=0)}
+
+def reopened_curves(path: str, kept: str) -> Found:
+    """The same by a process that finds what another kept in a directory; the first such process keeps it."""
+    return _curves(path, whole=True, kept=kept)
+
+
+def _curves(path: str, *, whole: bool, kept: str = "") -> Found:
+    store, found, home = inside("exptui.core.curves.store"), Found(), Path(path).parent
+    if store is None:
+        from exptui.core.monitor import metrics
+
+        with spent(found):
+            series = metrics.read(home).series
+    else:
+        with spent(found):
+            reader = store.Store(inside("exptui.core.curves.cache").Cache(Path(kept)) if kept else None)
+            read = reader.read(home)
+            while whole and read.share < 1:
+                read = reader.read(home)
+            series = read.series
+    return {**found, "series": len(series), "points": max(map(len, series.values()), default=0)}
 
 
 def json_lines(path: str) -> Found:
@@ -181,8 +215,10 @@ def _our_chart(count: int) -> tuple[Any, Callable[[], None]]:
 
     widget = Chart("loss")
     names = ((number, f"run {number}") for number in range(3))
+    series = inside("exptui.core.curves.series")
+    held: Any = tuple if series is None else series.Series.of
     curves = [
-        Curve(name, tuple((float(x), math.sin(x / 50 + number) + 1 / (x + 1)) for x in range(count)), number)
+        Curve(name, held((float(x), math.sin(x / 50 + number) + 1 / (x + 1)) for x in range(count)), number)
         for number, name in names
     ]
 
