@@ -22,7 +22,7 @@ def main(words: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("subjects", nargs="*", help=f"of {', '.join(SUBJECTS)}; SUBJECT.PART for one part")
     parser.add_argument("--quick", action="store_true", help="smaller inputs and fewer rounds")
-    parser.add_argument("--rounds", type=int, help="measured rounds of what is short (7; quick: 3)")
+    parser.add_argument("--rounds", type=int, help="measured rounds of what is short (5; quick: 3)")
     parser.add_argument("--minutes", type=float, default=30.0, help="how long the day takes")
     parser.add_argument(
         "--src", type=Path, default=os.environ.get("BENCH_SRC", ROOT / "src"), help="the tree under test"
@@ -35,7 +35,7 @@ def main(words: Sequence[str] | None = None) -> int:
     )
     given = parser.parse_args(words)
     bench = Bench(
-        rounds=given.rounds or (3 if given.quick else 7), quick=given.quick, minutes=given.minutes,
+        rounds=given.rounds or (3 if given.quick else 5), quick=given.quick, minutes=given.minutes,
         python=given.python, source=Path(given.src).resolve(),
     )  # fmt: skip
     names = given.subjects or [name for name in SUBJECTS if name != "day"]

@@ -58,7 +58,7 @@ def reopened(bench: Bench) -> Iterator[Figure]:
 
 def leet(bench: Bench) -> Iterator[Figure]:
     """wandb leet with as many steps, until its charts are there."""
-    count = 2_000 if bench.quick else inputs.STEPS
+    count = 2_000 if bench.quick else 100_000  # wandb itself would take many minutes to write a million
     words = leet_command(bench, count)
     if words is None:
         yield missing("wandb leet", "not installed")
