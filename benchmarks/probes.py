@@ -37,25 +37,36 @@ def inside(name: str) -> Any:
 
 
 def catalog(home: str) -> Found:
-    """All of the workspace, looked at by a process that knows nothing but what is on the disk, until nothing is left to do."""
+    """All of the workspace, by a process that knows nothing but what is on the disk, until nothing is left to do.
+
+    Then, as `again`, everything is compared with the disk once more.
+    """
     from exptui.core.monitor.catalog import Catalog
     from exptui.core.workspace import Workspace
 
-    roster, found = inside("exptui.core.monitor.roster"), Found()
+    roster, found, once_more = inside("exptui.core.monitor.roster"), Found(), Found()
+    every = {} if roster is None else {"every": True}
     with spent(found):
         space = Workspace(Path(home) / "experiments")
+        looking: Any = Catalog
         if roster is None:
-            snapshot = Catalog(space).snapshot()
+            looking = Catalog(space)
         else:
             kept = inside("exptui.core.monitor.places").cache(space.root) / "runs.sqlite3"
             index = inside("exptui.core.monitor.catalog_index").Index(kept)
-            looking: Any = Catalog
             looking = looking(space, roster.Roster(space, index))
-            snapshot = looking.snapshot()
-            while looking.busy:
-                snapshot = looking.snapshot()
-            index.close()
-    return {**found, "runs": len(snapshot.runs)}
+        snapshot = looked(looking)
+    with spent(once_more):
+        looked(looking, **every)
+    return {**found, "runs": len(snapshot.runs), "again": once_more["wall"], "again_cpu": once_more["cpu"]}
+
+
+def looked(looking: Any, **how: bool) -> Any:
+    """A snapshot after which there is no more to read."""
+    snapshot = looking.snapshot(**how)
+    while getattr(looking, "busy", False):
+        snapshot = looking.snapshot()
+    return snapshot
 
 
 def decoding(home: str) -> Found:
@@ -172,7 +183,7 @@ def columns(path: str, count: str) -> Found:
     """The same numbers as arrays from files of doubles, made before."""
     from array import array
 
-    size, files = int(count), [Path(f"{path}.column-{number}") for number in range(6)]
+    size, files = int(count), [Path(f"{path}-{count}-{number}") for number in range(6)]
     for file in files:
         if not file.exists():
             file.write_bytes(array("d", range(size)).tobytes())

@@ -141,6 +141,14 @@ def listing(bench: Bench) -> Iterator[Figure]:
         "exptui ls --json, 1,000 runs", [one["wall"] for one in ours], "python -c pass", [one["wall"] for one in theirs],
         unit="ms", scale=1e3, most=8,
     )  # fmt: skip
+    yield beside(
+        "CPU of the same",
+        [one["cpu"] for one in ours],
+        "python -c pass",
+        [one["cpu"] for one in theirs],
+        unit="ms",
+        scale=1e3,
+    )
 
 
 PARTS: tuple[Callable[[Bench], Iterator[Figure]], ...] = (first_frame, peers, listing)
