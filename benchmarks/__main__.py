@@ -69,8 +69,10 @@ def measure(bench: Bench, name: str, *, keep: bool) -> int:
             why = f"failed: {type(error).__name__}: {error}"
             figures.append(missing(part.__name__.replace("_", " "), why.splitlines()[0]))
             print(f"  {part.__name__}: {why}", flush=True)
+    if missed := [figure.what for figure in figures if figure.verdict == "MISSED"]:
+        print(f"  missed: {'; '.join(missed)}", flush=True)
     if keep and not only:
-        report.record(bench, subject, module.TITLE, figures, time.monotonic() - begun)
+        report.record(bench, subject, (module.TITLE, module.ABOUT), figures, time.monotonic() - begun)
     return failed
 
 

@@ -97,3 +97,8 @@ def again(bench: Bench) -> Iterator[Figure]:
 
 PARTS: tuple[Callable[[Bench], Iterator[Figure]], ...] = (cold_index, meanwhile, again)
 TITLE = "2 · The catalog"
+ABOUT = (
+    "The catalog in a process of its own, without an index, then with one; the plain ways read the "
+    "same files in Python. Keys are pressed in the cockpit while it reads everything for the first "
+    "time."
+)

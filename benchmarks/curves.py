@@ -154,3 +154,8 @@ def pages(bench: Bench) -> Iterator[Figure]:
 
 PARTS: tuple[Callable[[Bench], Iterator[Figure]], ...] = (decoding, reopened, leet, frame, pages)
 TITLE = "5, 6 · Curves and lists"
+ABOUT = (
+    "One metrics.jsonl of five metrics, read in a process of its own. Chart frames are panned and "
+    "read off by turns, their CPU is measured without and with what Textual does around; pages are "
+    "40 presses of page-down, 150 ms apart."
+)

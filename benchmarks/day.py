@@ -225,3 +225,8 @@ def summary(world: World, seen: Seen, minutes: float) -> Iterator[Figure]:
 
 PARTS: tuple[Callable[[Bench], Iterator[Figure]], ...] = (day,)
 TITLE = "9 · A day in miniature"
+ABOUT = (
+    "The cockpit stays open while keys are pressed, up to 20 runs work at once, every seventh second "
+    "a log is cut or put aside and ended runs are removed, by exptui rm or without a word. Growth "
+    "counts from the end of the first sixth of the time."
+)

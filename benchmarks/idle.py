@@ -62,3 +62,4 @@ def leet(bench: Bench) -> Iterator[Figure]:
 
 PARTS: tuple[Callable[[Bench], Iterator[Figure]], ...] = (nothing, one_line, leet)
 TITLE = "7 · Idle"
+ABOUT = "Half a minute of the whole process tree, by /proc."

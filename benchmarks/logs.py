@@ -163,3 +163,8 @@ def answer(terminal: Terminal, key: str, text: str) -> float:
 
 PARTS: tuple[Callable[[Bench], Iterator[Figure]], ...] = (shown, peers, indexing, searching, jumps)
 TITLE = "3 · Logs"
+ABOUT = (
+    "The log is the seeded one, in the page cache. L is typed ahead, and the end counts as shown "
+    "when its last line stands in the log's own pane. Index and search are processes of their own, "
+    "so are wc and grep (UTF-8, case kept)."
+)

@@ -188,7 +188,7 @@ def test_the_document_holds_what_was_measured_and_keeps_other_subjects(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     class Subject:
-        TITLE = "Idle"
+        TITLE, ABOUT = "Idle", "for a while"
 
         @staticmethod
         def good(_: Bench) -> list[Figure]:
@@ -206,7 +206,7 @@ def test_the_document_holds_what_was_measured_and_keeps_other_subjects(
     monkeypatch.setattr("benchmarks.__main__.importlib.import_module", lambda _: Subject)
     bench = Bench(build=tmp_path)
     assert runner.measure(bench, "idle", keep=True) == 1
-    report.record(bench, "link", "Link", [figures.alone("echo", [1.0], unit="s")], 1)
+    report.record(bench, "link", ("Link", "slow"), [figures.alone("echo", [1.0], unit="s")], 1)
     target = tmp_path / "performance.md"
     report.write(bench, ("link", "idle"), target)
     text = target.read_text()
