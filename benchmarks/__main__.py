@@ -42,7 +42,9 @@ def main(words: Sequence[str] | None = None) -> int:
     names = given.subjects or [name for name in SUBJECTS if name != "day"]
     if unknown := [name for name in names if name.partition(".")[0] not in SUBJECTS]:
         parser.error(f"no such subject: {', '.join(unknown)}; there are {', '.join(SUBJECTS)}")
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # what was started is ended first
+    signal.signal(
+        signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM)
+    )  # what was started is ended first
     failed = 0
     for name in names:
         failed += measure(bench, name, keep=not given.dry)

@@ -41,30 +41,28 @@ def catalog(home: str) -> Found:
 
     Then, as `again`, everything is compared with the disk once more.
     """
+    from exptui.core.monitor import places
     from exptui.core.monitor.catalog import Catalog
+    from exptui.core.monitor.catalog_index import Index
+    from exptui.core.monitor.roster import Roster
     from exptui.core.workspace import Workspace
 
-    roster, found, once_more = inside("exptui.core.monitor.roster"), Found(), Found()
-    every = {} if roster is None else {"every": True}
+    found, once_more = Found(), Found()
     with spent(found):
         space = Workspace(Path(home) / "experiments")
-        looking: Any = Catalog
-        if roster is None:
-            looking = Catalog(space)
-        else:
-            kept = inside("exptui.core.monitor.places").cache(space.root) / "runs.sqlite3"
-            index = inside("exptui.core.monitor.catalog_index").Index(kept)
-            looking = looking(space, roster.Roster(space, index))
+        index = Index(places.cache(space.root) / "runs.sqlite3")
+        looking = Catalog(space, Roster(space, index))
         snapshot = looked(looking)
     with spent(once_more):
-        looked(looking, **every)
+        looked(looking, every=True)
+    index.close()
     return {**found, "runs": len(snapshot.runs), "again": once_more["wall"], "again_cpu": once_more["cpu"]}
 
 
 def looked(looking: Any, **how: bool) -> Any:
     """A snapshot after which there is no more to read."""
     snapshot = looking.snapshot(**how)
-    while getattr(looking, "busy", False):
+    while looking.busy:
         snapshot = looking.snapshot()
     return snapshot
 
