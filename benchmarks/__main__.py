@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import importlib
 import os
+import signal
 import sys
 import time
 from collections.abc import Sequence
@@ -22,7 +23,7 @@ def main(words: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("subjects", nargs="*", help=f"of {', '.join(SUBJECTS)}; SUBJECT.PART for one part")
     parser.add_argument("--quick", action="store_true", help="smaller inputs and fewer rounds")
-    parser.add_argument("--rounds", type=int, help="measured rounds of what is short (7; quick: 3)")
+    parser.add_argument("--rounds", type=int, help="measured rounds of what is short (5; quick: 3)")
     parser.add_argument("--minutes", type=float, default=30.0, help="how long the day takes")
     parser.add_argument(
         "--src", type=Path, default=os.environ.get("BENCH_SRC", ROOT / "src"), help="the tree under test"
@@ -35,12 +36,15 @@ def main(words: Sequence[str] | None = None) -> int:
     )
     given = parser.parse_args(words)
     bench = Bench(
-        rounds=given.rounds or (3 if given.quick else 7), quick=given.quick, minutes=given.minutes,
+        rounds=given.rounds or (3 if given.quick else 5), quick=given.quick, minutes=given.minutes,
         python=given.python, source=Path(given.src).resolve(),
     )  # fmt: skip
     names = given.subjects or [name for name in SUBJECTS if name != "day"]
     if unknown := [name for name in names if name.partition(".")[0] not in SUBJECTS]:
         parser.error(f"no such subject: {', '.join(unknown)}; there are {', '.join(SUBJECTS)}")
+    signal.signal(
+        signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM)
+    )  # what was started is ended first
     failed = 0
     for name in names:
         failed += measure(bench, name, keep=not given.dry)
@@ -69,8 +73,10 @@ def measure(bench: Bench, name: str, *, keep: bool) -> int:
             why = f"failed: {type(error).__name__}: {error}"
             figures.append(missing(part.__name__.replace("_", " "), why.splitlines()[0]))
             print(f"  {part.__name__}: {why}", flush=True)
+    if missed := [figure.what for figure in figures if figure.verdict == "MISSED"]:
+        print(f"  missed: {'; '.join(missed)}", flush=True)
     if keep and not only:
-        report.record(bench, subject, module.TITLE, figures, time.monotonic() - begun)
+        report.record(bench, subject, (module.TITLE, module.ABOUT), figures, time.monotonic() - begun)
     return failed
 
 

@@ -24,7 +24,7 @@ BUILD = ROOT / "build/bench"
 class Bench:
     """`source` is the tree under test: with another one the same harness measures another branch."""
 
-    rounds: int = 7
+    rounds: int = 5
     quick: bool = False
     minutes: float = 30.0
     python: str = sys.executable

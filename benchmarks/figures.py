@@ -45,7 +45,7 @@ class Figure:
         """As it is written for people."""
         if self.most is None:
             return ""
-        return f"≤ {self.most:g} ×" if self.of == "ratio" else f"≤ {self.most:g} {self.unit}"
+        return f"≤ {self.most:g} ×" if self.of == "ratio" else f"≤ {self.most:g} {self.unit}".rstrip()
 
     def line(self) -> str:
         """For the terminal."""

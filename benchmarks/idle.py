@@ -22,7 +22,7 @@ def watched(terminal: Terminal, seconds: float) -> tuple[float, float]:
 
 def seconds(bench: Bench) -> float:
     """How long to look."""
-    return 10.0 if bench.quick else 60.0
+    return 10.0 if bench.quick else 30.0
 
 
 def nothing(bench: Bench) -> Iterator[Figure]:
@@ -62,3 +62,4 @@ def leet(bench: Bench) -> Iterator[Figure]:
 
 PARTS: tuple[Callable[[Bench], Iterator[Figure]], ...] = (nothing, one_line, leet)
 TITLE = "7 · Idle"
+ABOUT = "Half a minute of the whole process tree, by /proc."

@@ -63,4 +63,9 @@ def keys(bench: Bench) -> Iterator[Figure]:
 
 
 PARTS: tuple[Callable[[Bench], Iterator[Figure]], ...] = (keys,)
-TITLE = "8 · A slow link: 250 ms there and back, 128 kbit/s, 16 kB taken ahead"
+TITLE = "8 · A slow link: 250 ms there and back, 128 kbit/s, a trainer that prints 1,000 lines a second"
+ABOUT = (
+    "A relay of two ptys delays each way by 125 ms, carries 16,000 bytes a second to the terminal "
+    "and takes 16 kB ahead, as a socket does. A key is one letter in the search prompt over the "
+    "followed log."
+)

@@ -6,6 +6,7 @@ The only module that calls exptui's insides; those that call none are the plain 
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import json
 import os
 import re
@@ -27,24 +28,43 @@ def spent(found: Found) -> Iterator[None]:
     found |= {"wall": time.perf_counter() - wall, "cpu": sum(os.times()[:4]) - cpu}
 
 
+def inside(name: str) -> Any:
+    """A module of the tree under test; None in an older tree, which can be measured too."""
+    return importlib.import_module(name) if importlib.util.find_spec(name) else None
+
+
 # The list
 
 
 def catalog(home: str) -> Found:
-    """The whole workspace as the cockpit has it, by a process that knows nothing but what is on the disk."""
+    """All of the workspace, by a process that knows nothing but what is on the disk, until nothing is left to do.
+
+    Then, as `again`, everything is compared with the disk once more.
+    """
     from exptui.core.monitor import places
     from exptui.core.monitor.catalog import Catalog
     from exptui.core.monitor.catalog_index import Index
     from exptui.core.monitor.roster import Roster
     from exptui.core.workspace import Workspace
 
-    found: Found = {}
+    found, once_more = Found(), Found()
     with spent(found):
         space = Workspace(Path(home) / "experiments")
-        catalog = Catalog(space, Roster(space, Index(places.cache(space.root) / "runs.sqlite3")))
-        while (snapshot := catalog.snapshot()).unread:
-            pass
-    return {**found, "runs": len(snapshot.runs)}
+        index = Index(places.cache(space.root) / "runs.sqlite3")
+        looking = Catalog(space, Roster(space, index))
+        snapshot = looked(looking)
+    with spent(once_more):
+        looked(looking, every=True)
+    index.close()
+    return {**found, "runs": len(snapshot.runs), "again": once_more["wall"], "again_cpu": once_more["cpu"]}
+
+
+def looked(looking: Any, **how: bool) -> Any:
+    """A snapshot after which there is no more to read."""
+    snapshot = looking.snapshot(**how)
+    while looking.busy:
+        snapshot = looking.snapshot()
+    return snapshot
 
 
 def decoding(home: str) -> Found:
@@ -104,10 +124,10 @@ def search(path: str, pattern: str) -> Found:
         search = Search(Path(path), pattern)
         while search.wait().running:
             pass
-    count = search.progress.count
-    search.kill()
-    while not search.wait().ended:
-        pass
+        count = search.progress.count
+        search.kill()
+        while not search.wait().ended:  # its CPU counts once it has ended
+            pass
     return {**found, "lines": count}
 
 
@@ -115,18 +135,35 @@ def search(path: str, pattern: str) -> Found:
 
 
 def first_curve(path: str) -> Found:
-    """One curve of all points, as soon as it can be drawn."""
-    return every_curve(path)
+    """A first curve that can be drawn: a sketch, and said to be one, where the tree makes sketches."""
+    return _curves(path, whole=False)
 
 
 def every_curve(path: str) -> Found:
-    """All series of a metrics.jsonl."""
-    from exptui.core.monitor import metrics
+    """All series of a metrics.jsonl, every point."""
+    return _curves(path, whole=True)
 
-    found: Found = {}
-    with spent(found):
-        read = metrics.read(Path(path).parent)
-    return {**found, "series": len(read.series), "points": max(map(len, read.series.values()), default=0)}
+
+def reopened_curves(path: str, kept: str) -> Found:
+    """The same by a process that finds what another kept in a directory; the first such process keeps it."""
+    return _curves(path, whole=True, kept=kept)
+
+
+def _curves(path: str, *, whole: bool, kept: str = "") -> Found:
+    store, found, home = inside("exptui.core.curves.store"), Found(), Path(path).parent
+    if store is None:
+        from exptui.core.monitor import metrics
+
+        with spent(found):
+            series = metrics.read(home).series
+    else:
+        with spent(found):
+            reader = store.Store(inside("exptui.core.curves.cache").Cache(Path(kept)) if kept else None)
+            read = reader.read(home)
+            while whole and read.share < 1:
+                read = reader.read(home)
+            series = read.series
+    return {**found, "series": len(series), "points": max(map(len, series.values()), default=0)}
 
 
 def json_lines(path: str) -> Found:
@@ -144,7 +181,7 @@ def columns(path: str, count: str) -> Found:
     """The same numbers as arrays from files of doubles, made before."""
     from array import array
 
-    size, files = int(count), [Path(f"{path}.column-{number}") for number in range(6)]
+    size, files = int(count), [Path(f"{path}-{count}-{number}") for number in range(6)]
     for file in files:
         if not file.exists():
             file.write_bytes(array("d", range(size)).tobytes())
@@ -183,15 +220,14 @@ def chart(points: str) -> Found:
 def _our_chart(count: int) -> tuple[Any, Callable[[], None]]:
     import math
 
-    from exptui.core.curves.series import Series
     from exptui.tui.widgets.chart import Chart, Curve
 
     widget = Chart("loss")
     names = ((number, f"run {number}") for number in range(3))
+    series = inside("exptui.core.curves.series")
+    held: Any = tuple if series is None else series.Series.of
     curves = [
-        Curve(
-            name, Series.of((float(x), math.sin(x / 50 + number) + 1 / (x + 1)) for x in range(count)), number
-        )
+        Curve(name, held((float(x), math.sin(x / 50 + number) + 1 / (x + 1)) for x in range(count)), number)
         for number, name in names
     ]
 

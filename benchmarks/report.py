@@ -24,11 +24,12 @@ ratios. A target is that of the design; what missed it says so, and what could n
 """
 
 
-def record(bench: Bench, name: str, title: str, figures: Sequence[Figure], seconds: float) -> None:
-    """Keep a subject's figures; those of other subjects stay as they are."""
+def record(bench: Bench, name: str, text: tuple[str, str], figures: Sequence[Figure], seconds: float) -> None:
+    """Keep a subject's title, how it is measured, and its figures; those of other subjects stay as they are."""
     results = load(bench)
     results[name] = {
-        "title": title,
+        "title": text[0],
+        "about": text[1],
         "figures": [figure.as_json() for figure in figures],
         "measured": {
             "at": time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime()),
@@ -73,9 +74,9 @@ def section(found: dict[str, Any]) -> str:
             + " | ".join(cell(text) for text in (what, ours, peer, share, one.target, one.verdict))
             + " |"
         )
-    facts = f"{measured['at']}, {measured['rounds']} rounds, load average {load:g} at the end, {measured['commit']}"
+    facts = f"{measured['at']}, {measured['rounds']} rounds, {measured['seconds']} s, load average {load:g} at the end, {measured['commit']}"
     return (
-        f"## {found['title']}\n\n{facts}{', small inputs' if measured['quick'] else ''}.\n\n"
+        f"## {found['title']}\n\n{found['about']}\n\n{facts}{', small inputs' if measured['quick'] else ''}.\n\n"
         + "\n".join(rows)
         + "\n"
     )
@@ -93,7 +94,7 @@ def machine(bench: Bench) -> str:
     memory = int(Path("/proc/meminfo").read_text().split()[1]) / 1e6
     versions = {name: version(name) for name in ("textual", "msgspec", "numpy", "watchfiles")}
     rows = {
-        "CPU": f"{info.get('model name', platform.machine())}, {os.cpu_count()} in all",
+        "CPU": f"{info.get('model name', platform.machine())}, {os.cpu_count()} CPUs",
         "Memory": f"{memory:.0f} GB",
         "Kernel": f"{platform.system()} {platform.release()}",
         "Filesystem": filesystem(bench.build),

@@ -11,7 +11,6 @@ from pathlib import Path
 from benchmarks import inputs
 from benchmarks.bench import Bench
 from benchmarks.figures import Figure, alone, beside, in_turn, median, missing
-from benchmarks.harness import Terminal
 from benchmarks.peers import leet_command
 
 MEMORY = {1_000: 55, 100_000: 100}  # MB
@@ -59,30 +58,32 @@ def first_frame(bench: Bench) -> Iterator[Figure]:
         home = inputs.workspace(bench.build, runs)
         with bench.open(bench.cockpit, home) as terminal:  # makes the index warm
             terminal.until(partial(complete, runs=runs), f"{runs:,} runs in the title", 900)
-            settled(terminal)
+            terminal.settle(QUIET, 900)
         works = {
             "ours": partial(cockpit, bench, home, runs),
             "minimal": partial(until, bench, bench.app("minimal"), home, "Configs"),
         }
         found = in_turn(bench.rounds, works)
         ours, minimal = found["ours"], found["minimal"]
-        frames = [one.frame for one in minimal]
-        yield beside(
-            f"first frame, {runs:,} runs",
-            [one.frame for one in ours],
-            MINIMAL,
-            frames,
-            unit="ms",
-            scale=1e3,
-            most=1.3,
-        )
-        yield beside(
-            f"runs listed, {runs:,} runs", [one.listed for one in ours], MINIMAL, frames, unit="ms", scale=1e3
-        )
-        yield beside(
-            f"CPU of the start, {runs:,} runs", [one.cpu for one in ours], MINIMAL, [one.cpu for one in minimal],
-            unit="ms", scale=1e3,
-        )  # fmt: skip
+        for what, pairs, most in (
+            (
+                "first frame",
+                [(one.frame, other.frame) for one, other in zip(ours, minimal, strict=True)],
+                1.3,
+            ),
+            (
+                "runs listed",
+                [(one.listed, other.frame) for one, other in zip(ours, minimal, strict=True)],
+                None,
+            ),
+            (
+                "CPU of the start",
+                [(one.cpu, other.cpu) for one, other in zip(ours, minimal, strict=True)],
+                None,
+            ),
+        ):
+            mine, theirs = zip(*pairs, strict=True)
+            yield beside(f"{what}, {runs:,} runs", mine, MINIMAL, theirs, unit="ms", scale=1e3, most=most)
         yield alone(
             f"resident memory, {runs:,} runs", [one.rss for one in ours], unit="MB", scale=1e-6, most=MEMORY[runs],
             note=f"the minimal app: {min(one.rss for one in minimal) / 1e6:.0f} MB",
@@ -92,11 +93,6 @@ def first_frame(bench: Bench) -> Iterator[Figure]:
 def complete(screen: str, runs: int) -> bool:
     """Whether the title of the list says that all runs are there."""
     return f"Runs {runs}" in screen or f"Runs {runs:,}" in screen
-
-
-def settled(terminal: Terminal) -> None:
-    """All is read and quiet."""
-    terminal.settle(QUIET, 900)
 
 
 def peers(bench: Bench) -> Iterator[Figure]:
@@ -136,12 +132,15 @@ def listing(bench: Bench) -> Iterator[Figure]:
         "pass": lambda: bench.run([bench.python, "-c", "pass"], home),
     }
     found = in_turn(bench.rounds, works)
-    ours, theirs = found["ours"], found["pass"]
-    yield beside(
-        "exptui ls --json, 1,000 runs", [one["wall"] for one in ours], "python -c pass", [one["wall"] for one in theirs],
-        unit="ms", scale=1e3, most=8,
-    )  # fmt: skip
+    for what, key, most in (("exptui ls --json, 1,000 runs", "wall", 8.0), ("CPU of the same", "cpu", None)):
+        ours, theirs = ([one[key] for one in found[name]] for name in works)
+        yield beside(what, ours, "python -c pass", theirs, unit="ms", scale=1e3, most=most)
 
 
 PARTS: tuple[Callable[[Bench], Iterator[Figure]], ...] = (first_frame, peers, listing)
 TITLE = "1 · Start"
+ABOUT = (
+    "From just before the process is made until its key bar (the first frame) or its newest run "
+    "(listed) is to be seen on a pty of 120 × 40; memory is that of the whole process tree when "
+    "nothing was written for 1.5 s."
+)

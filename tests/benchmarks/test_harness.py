@@ -10,8 +10,10 @@ from pathlib import Path
 
 import pytest
 from benchmarks.bench import Bench
+from benchmarks.day import Seen, World, summary
 from benchmarks.figures import Figure
 from benchmarks.harness import Never, Terminal
+from benchmarks.process import Usage
 from benchmarks.relay import PIECE, Way, linked
 from hypothesis import given
 from hypothesis import strategies as st
@@ -50,6 +52,15 @@ def test_what_is_waited_for_is_found_at_the_bytes_that_showed_it(tmp_path: Path)
         terminal.ended()
         with pytest.raises(Never, match="ended"):
             terminal.shows("four")
+
+
+def test_moments_are_those_of_the_read_however_late_they_are_looked_at(tmp_path: Path) -> None:
+    with printing(tmp_path, "pass") as terminal:
+        terminal.ended()
+        terminal.chunks = [(1.0, b"one "), (2.0, b"two "), (3.0, b"three")]
+        assert terminal.shows("one") == 1.0
+        assert terminal.shows("o") == 1.0
+        assert terminal.shows("three") == 3.0
 
 
 def test_scroll_regions_and_repeats_are_understood(tmp_path: Path) -> None:
@@ -158,11 +169,26 @@ def test_ratios_are_those_of_the_rounds_and_verdicts_follow_from_them() -> None:
     assert figures.ratio([1.0], [0.0]) is None
 
 
+@given(st.integers(0, 40), st.integers(0, 5))
+def test_the_day_tells_growth_and_leaks_from_noise(megabytes: int, leaked: int) -> None:
+    def used(at: float) -> Usage:
+        late = at > 300
+        return Usage(at / 100, 50_000_000 + late * megabytes * 1_000_000, 0, 20 + late * leaked + int(at) % 2)
+
+    seen = Seen([(float(at), used(at)) for at in range(0, 1800, 5)], [])
+    world = World(Bench(), Path())
+    found = {one.what: one for one in summary(world, seen, 30)}
+    assert found["30 minutes: memory growth at the most"].verdict == ("met" if megabytes <= 15 else "MISSED")
+    assert found["descriptors more than at the beginning"].ours == leaked
+    assert found["errors"].verdict == "met"
+    assert found["CPU"].ours == pytest.approx(1)
+
+
 def test_the_document_holds_what_was_measured_and_keeps_other_subjects(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     class Subject:
-        TITLE = "Idle"
+        TITLE, ABOUT = "Idle", "for a while"
 
         @staticmethod
         def good(_: Bench) -> list[Figure]:
@@ -180,7 +206,7 @@ def test_the_document_holds_what_was_measured_and_keeps_other_subjects(
     monkeypatch.setattr("benchmarks.__main__.importlib.import_module", lambda _: Subject)
     bench = Bench(build=tmp_path)
     assert runner.measure(bench, "idle", keep=True) == 1
-    report.record(bench, "link", "Link", [figures.alone("echo", [1.0], unit="s")], 1)
+    report.record(bench, "link", ("Link", "slow"), [figures.alone("echo", [1.0], unit="s")], 1)
     target = tmp_path / "performance.md"
     report.write(bench, ("link", "idle"), target)
     text = target.read_text()
