@@ -16,6 +16,7 @@ Table = Mapping[str, str | float | tuple[str, ...]]
 EVENTS = ("failed", "finished", "stopped", "lost", "stalled", "nan", "threshold", "disk")
 PLACEHOLDERS = ("run_id", "event", "text", "path")
 STALLED_AFTER = 300.0  # seconds: no silence shorter than that is a stall
+FULL_DISK = 16 << 20  # bytes: with less left a disk is full
 JOINTS = ("_", "/", ".")
 _CONDITION = re.compile(r"\s*(>=|<=|>|<)\s*([-+]?[\d.]+(?:[eE][-+]?\d+)?)\s*")
 _WORD = re.compile(r"\{(\w+)\}")
@@ -37,10 +38,12 @@ class Threshold(msgspec.Struct, frozen=True):
     sign: str
     limit: float
 
-    def crossed(self, name: str, value: float) -> bool:
-        """Whether that value of that metric is to be told."""
-        if name != self.metric and not name.endswith(tuple(joint + self.metric for joint in JOINTS)):
-            return False
+    def concerns(self, name: str) -> bool:
+        """Whether it is of that metric."""
+        return name == self.metric or name.endswith(tuple(joint + self.metric for joint in JOINTS))
+
+    def crossed(self, value: float) -> bool:
+        """Whether that value is to be told."""
         match self.sign:
             case ">":
                 return value > self.limit

@@ -22,6 +22,7 @@ import msgspec
 from exptui.core.errors import Cancelled, CorruptError, StorageError
 
 BLOCK = 1 << 20
+LOW_DISK = 1 << 30  # bytes free: less is a warning
 PARTIAL = ".partial"
 _TEMPORARY = re.compile(rf"\..+\.(\d+){re.escape(PARTIAL)}")
 

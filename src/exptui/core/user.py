@@ -6,7 +6,6 @@ import os
 from pathlib import Path
 
 import msgspec
-import tomli
 
 from exptui.core import alerts
 from exptui.core.alerts import Rules
@@ -57,12 +56,19 @@ def load() -> User:
         ConfigError: not TOML, an unknown key, or a wrong type.
     """
     file = path()
+    hint = "Mend your own settings file at that place."
     try:
-        found = msgspec.convert(tomli.loads(file.read_bytes().decode()), _File, strict=True)
+        data = file.read_bytes()
     except FileNotFoundError:
         return User()
-    except (OSError, UnicodeDecodeError, tomli.TOMLDecodeError, msgspec.ValidationError) as error:
-        raise ConfigError(f"{file}: {error}", "Mend your own settings file at that place.") from error
+    except OSError as error:
+        raise ConfigError(f"{file}: {error}", hint) from error
+    import tomli  # a run's supervisor reads this when it starts, and most people have no such file
+
+    try:
+        found = msgspec.convert(tomli.loads(data.decode()), _File, strict=True)
+    except (UnicodeDecodeError, tomli.TOMLDecodeError, msgspec.ValidationError) as error:
+        raise ConfigError(f"{file}: {error}", hint) from error
     places = {
         name: _place(file, value) if value else ""
         for name, value in msgspec.structs.asdict(found.signing).items()

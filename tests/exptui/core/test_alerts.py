@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exptui.core import alerts, settings, user
+from exptui.core import alerts, doctor, settings, user
 from exptui.core.alerts import EVENTS, Alert, Rules, Threshold
 from exptui.core.errors import ConfigError
 
@@ -86,14 +86,14 @@ def test_the_users_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(("sign", "values"), [(">", (2,)), (">=", (1, 2)), ("<", (0,)), ("<=", (0, 1))])
 def test_signs(sign: str, values: tuple[int, ...]) -> None:
     one = Threshold("loss", sign, 1)
-    assert tuple(v for v in (0, 1, 2) if one.crossed("loss", v)) == values
-    assert not one.crossed("loss", math.nan)
+    assert tuple(v for v in (0, 1, 2) if one.crossed(v)) == values
+    assert not one.crossed(math.nan)
 
 
 def test_a_name_is_the_metrics_or_its_end() -> None:
     one = Threshold("loss", ">", 1)
     names = ("loss", "train_loss", "val/loss", "a.loss", "closs", "loss_x")
-    assert [name for name in names if one.crossed(name, 2)] == list(names[:4])
+    assert [name for name in names if one.concerns(name)] == list(names[:4])
 
 
 @given(st.text(), st.sampled_from(EVENTS))
@@ -114,3 +114,19 @@ def test_a_damaged_line_hides_no_other(
     file.write_bytes(b"\n".join([bad, *map(msgspec.json.encode, kept), bad]))
     assert list(alerts.read(file)) == kept
     assert alerts.read(file.with_name("missing")) == ()
+
+
+def test_doctor_says_whether_the_command_can_be_started(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    (tmp_path / "exptui").mkdir()
+
+    def found(text: str) -> list[tuple[str, str]]:
+        (tmp_path / "exptui/config.toml").write_text(f"[alerts]\n{text}\n")
+        return [(one.mark, one.what) for one in doctor._own()]
+
+    assert found("") == []
+    assert found('command = ["sh", "{text}"]') == [("ok", "alerts")]
+    assert found('command = ["/missing"]') == [("bad", "alerts")]
+    assert found("command = 1") == [("bad", "your settings")]

@@ -13,15 +13,15 @@ import math
 import os
 import time
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import wraps
 from pathlib import Path
 from typing import Any, Concatenate, ParamSpec
 
 import msgspec
 
-from exptui.core import alerts, settings, user
-from exptui.core.alerts import STALLED_AFTER, Alert, Rules
+from exptui.core import alerts, user
+from exptui.core.alerts import STALLED_AFTER, Alert, Rules, Threshold
 from exptui.core.errors import ExptuiError
 from exptui.core.files import write_all
 from exptui.core.monitor.text import clean
@@ -43,7 +43,7 @@ KNOWN = 3  # pauses after which a rhythm is known; until then
 UNKNOWN = 6  # times the least silence is a stall
 BLOCK = 1 << 20  # bytes of metrics.jsonl a look reads
 LAST = 64  # looks at what is left of it after the end
-FULL = 16 << 20  # bytes: with less left a disk is full
+NAMES = 10_000  # of metrics that are remembered
 STEPS = ("step", "global_step", "epoch", "cycle", "iteration")
 
 P = ParamSpec("P")
@@ -115,7 +115,7 @@ class Rows:
         *lines, self._rest = (self._rest + data).split(b"\n")
         if len(self._rest) > BLOCK:
             self._rest = b""  # no line of numbers is that long
-        return [dict(_numbers(row)) for line in lines if (row := _decode(line)) is not None]
+        return [_numbers(row) for line in lines if (row := _decode(line)) is not None]
 
 
 class Nightwatch:
@@ -134,6 +134,7 @@ class Nightwatch:
         self.broken = False
         self._told = {one.key for one in alerts.read(self.file)}
         self._unwritten = b""
+        self._wanted: dict[str, tuple[Threshold, ...]] = {}
         self._rows = Rows()
         self._seen: object = None
         floor = STALLED_AFTER if rules.stalled_after is None else rules.stalled_after
@@ -168,7 +169,7 @@ class Nightwatch:
             if (path := files / "metrics.json").stat().st_size <= BLOCK and (
                 row := _decode(path.read_bytes())
             ):
-                self._judge(dict(_numbers(row)))
+                self._judge(_numbers(row))
         self._write()
 
     @_harmless
@@ -202,28 +203,36 @@ class Nightwatch:
 
     def _judge(self, row: dict[str, float]) -> None:
         """Whether one row of numbers is to be told."""
-        if not self.rules.thresholds and "nan" in self._told:
-            return
-        where = next((f" at {name} {row[name]:.15g}" for name in STEPS if name in row), "")
         for name, value in row.items():
+            if (wanted := self._wanted.get(name)) is None:
+                wanted = self._want(name)
             if not math.isfinite(value):
-                self._tell("nan", f"{clean(name, 60)} is {value}{where}", "nan")
-            for one in self.rules.thresholds:
-                if str(one) not in self._told and one.crossed(name, value):
-                    words = f"{clean(name, 60)} is {value:.6g}{where} ({one.sign} {one.limit:g})"
+                self._tell("nan", f"{clean(name, 60)} is {value}{_where(row)}", "nan")
+            for one in wanted:
+                if one.crossed(value):
+                    words = f"{clean(name, 60)} is {value:.6g}{_where(row)} ({one.sign} {one.limit:g})"
                     self._tell("threshold", words, str(one))
+
+    def _want(self, name: str) -> tuple[Threshold, ...]:
+        """What is still to be told of a metric, remembered for the rows to come."""
+        if len(self._wanted) > NAMES:
+            self._wanted = {}
+        left = (one for one in self.rules.thresholds if str(one) not in self._told)
+        self._wanted[name] = tuple(one for one in left if one.concerns(name))
+        return self._wanted[name]
 
     def _weigh(self) -> None:
         with contextlib.suppress(OSError):
             seen = os.statvfs(self.directory)
             free = seen.f_bavail * seen.f_frsize
-            if free < FULL:
+            if free < alerts.FULL_DISK:
                 self._tell("disk", f"the disk is full: {free / 1e6:.0f} MB left for {self.directory}", "disk")
 
     def _tell(self, event: str, text: str, key: str) -> None:
         if key in self._told:
             return
         self._told.add(key)
+        self._wanted = {}
         text = clean(text, 500)
         self._unwritten += msgspec.json.encode(Alert(at=now(), event=event, text=text, key=key)) + b"\n"
         self._send(event, text)
@@ -257,7 +266,7 @@ def prepare(directory: Path, record: RunRecord, results: Path, lock_fd: int) -> 
         return None
     workspace = results.parent / "exptui.toml"
     rules = _rules(record.run_id, lambda: user.load().alerts).over(
-        _rules(record.run_id, lambda: alerts.rules(settings.load(workspace).alerts, workspace))
+        _rules(record.run_id, lambda: _of_workspace(workspace))
     )
     about = {"run_id": record.run_id, "path": str(directory)}
     try:
@@ -276,6 +285,18 @@ def _rules(run_id: str, read: Callable[[], Rules]) -> Rules:
         return Rules()
 
 
+def _of_workspace(path: Path) -> Rules:
+    """Parsed only where it speaks of alerts at all: a run that has none starts the sooner."""
+    try:
+        if b"alerts" not in path.read_bytes():
+            return Rules()
+    except OSError:
+        return Rules()
+    from exptui.core import settings
+
+    return alerts.rules(settings.load(path).alerts, path)
+
+
 def _outputs(directory: Path, files: Path) -> tuple[object, ...]:
     """Changes whenever the trainer puts something out."""
     seen = []
@@ -288,10 +309,13 @@ def _outputs(directory: Path, files: Path) -> tuple[object, ...]:
     return tuple(seen)
 
 
+def _where(row: dict[str, float]) -> str:
+    return next((f" at {name} {row[name]:.15g}" for name in STEPS if name in row), "")
+
+
 def _decode(line: bytes) -> dict[str, Any] | None:
     """A JSON object. Python's own json too, as that writes NaN and the infinities; anything else is none."""
-    decoders: tuple[Callable[[bytes], Any], ...] = (msgspec.json.decode, json.loads)
-    for decode in decoders:
+    for decode in _DECODERS:
         try:
             row = decode(line)
         except (ValueError, RecursionError):  # msgspec's own are ValueErrors
@@ -300,13 +324,21 @@ def _decode(line: bytes) -> dict[str, Any] | None:
     return None
 
 
-def _numbers(row: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, float]]:
+_DECODERS: tuple[Callable[[bytes], Any], ...] = (msgspec.json.Decoder(dict[str, Any]).decode, json.loads)
+
+
+def _numbers(row: dict[str, Any], prefix: str = "") -> dict[str, float]:
+    found: dict[str, float] = {}
     for key, value in row.items():
-        if isinstance(value, dict):
-            yield from _numbers(value, f"{prefix}{key}.")
-        elif isinstance(value, int | float) and not isinstance(value, bool):
+        kind = type(value)
+        if kind is float:
+            found[prefix + key] = value
+        elif kind is int:
             with contextlib.suppress(OverflowError):
-                yield prefix + key, float(value)
+                found[prefix + key] = float(value)
+        elif kind is dict:
+            found |= _numbers(value, f"{prefix}{key}.")
+    return found
 
 
 def _span(seconds: float) -> str:

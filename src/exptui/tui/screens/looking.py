@@ -13,6 +13,7 @@ from exptui.tui.widgets.rows import Row, RowList
 
 if TYPE_CHECKING:
     from exptui.core.monitor.detail import Subject
+    from exptui.core.monitor.morning import News
     from exptui.tui.screens.sheets import Line
 
 
@@ -23,6 +24,8 @@ class Looking(Listed):
     last_mark: str
     say: Callable[..., None]
     select: Callable[..., None]
+    news: tuple[News, ...]
+    end_news: Callable[[], None]
     show_pane: Callable[[str], None]
     go: Callable[[str], None]
     cancel_search: Callable[[], bool]
@@ -272,10 +275,12 @@ class Looking(Listed):
         self._choose("Copy", choices, "Enter copies (OSC 52), Esc closes", chosen)
 
     def action_cancel(self) -> None:
-        """What is in the way: a search in the log, zoom, an operation, the marks, the filter."""
+        """What is in the way: a search in the log, the morning's news, zoom, an operation, the marks, the filter."""
         if self.cancel_search():
             return
-        if self.has_class("zoomed"):
+        if self.news:
+            self.end_news()
+        elif self.has_class("zoomed"):
             self.remove_class("zoomed")
         elif self.bridge.cancel():
             self.say("stopping…")
