@@ -22,6 +22,7 @@ from exptui.tui.app import Exptui
 from exptui.tui.messages import Alerted, MachineSeen, WatchingChanged
 from exptui.tui.screens.nightly import banner, counted, knows_osc9
 from exptui.tui.widgets.detail import DetailPane
+from exptui.tui.widgets.rows import RowList
 from exptui.tui.widgets.text import Lines
 from soak.supervision import fresh, running
 from support import finished, workspace
@@ -107,8 +108,11 @@ async def test_escape_sends_the_morning_away_and_a_filter_does_not_hide_it(tmp_p
         screen = await opened(pilot, app)
         await until(pilot, lambda: screen.has_class("morning"))
         screen.query_text = "nothing like it"
-        screen.refresh_lists()
+        screen.relist()
+        rows = screen.query_one("#runs", RowList)
+        await until(pilot, lambda: not rows.rows)
         await pilot.press("enter")
+        await until(pilot, lambda: rows.key == run_id and not screen.query_text)
         await until(pilot, lambda: isinstance(screen.subject, RunRow) and screen.subject.run_id == run_id)
         await pilot.press("escape")
         assert not screen.has_class("morning")
@@ -132,6 +136,7 @@ async def test_alerts_of_a_run_at_work_are_said_and_only_new_ones(
     space = fresh(tmp_path / "w")
     directory, _, _ = running(space)
     file = alerts.path(directory, 1)
+    file.parent.mkdir(exist_ok=True)
 
     def add(text: str) -> None:
         with file.open("ab") as opened:

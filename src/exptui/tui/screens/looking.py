@@ -275,12 +275,10 @@ class Looking(Listed):
         self._choose("Copy", choices, "Enter copies (OSC 52), Esc closes", chosen)
 
     def action_cancel(self) -> None:
-        """What is in the way: a search in the log, the morning's news, zoom, an operation, the marks, the filter."""
+        """What is in the way: a search in the log, zoom, an operation, marks and filter, the morning's news."""
         if self.cancel_search():
             return
-        if self.news:
-            self.end_news()
-        elif self.has_class("zoomed"):
+        if self.has_class("zoomed"):
             self.remove_class("zoomed")
         elif self.bridge.cancel():
             self.say("stopping…")
@@ -289,6 +287,8 @@ class Looking(Listed):
             self.relist()
             self.refresh_lists()
             self.select(again=True)
+        elif self.news:
+            self.end_news()
         elif self.has_class("show-detail"):
             self.go("runs")
 
