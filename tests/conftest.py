@@ -1,4 +1,4 @@
-"""No test reads the settings of whoever runs them, or leaves anything in their cache."""
+"""No test reads the settings of whoever runs them, or leaves anything in their home."""
 
 from __future__ import annotations
 

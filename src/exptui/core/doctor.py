@@ -11,13 +11,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from exptui.core import user
 from exptui.core.configs import config
 from exptui.core.errors import ExptuiError
-from exptui.core.files import free_bytes
+from exptui.core.files import LOW_DISK, free_bytes
 from exptui.core.runs import environment, process, queue
 from exptui.core.settings import Settings
-
-LOW_DISK = 1 << 30
 
 
 @dataclass(frozen=True)
@@ -52,6 +51,7 @@ def examine(root: Path, settings: Callable[[], Settings]) -> Iterator[Finding]:
             yield Finding("ok", "locks", str(locks))
     except (ExptuiError, OSError) as error:
         yield Finding("bad", "locks", str(error), getattr(error, "hint", ""))
+    yield from _own()
     yield from logout(Path("/"), process.user())
     for tool, what in (
         ("git", "commit and uncommitted changes are recorded"),
@@ -62,6 +62,19 @@ def examine(root: Path, settings: Callable[[], Settings]) -> Iterator[Finding]:
             tool,
             what if shutil.which(tool) else f"missing: not {what}",
         )
+
+
+def _own() -> Iterator[Finding]:
+    """The user's own settings, and whether the alert command in them can be started."""
+    try:
+        command = user.load().alerts.command
+    except ExptuiError as error:
+        yield Finding("bad", "your settings", error.message, error.hint)
+        return
+    if command:
+        found = shutil.which(command[0])
+        hint = "" if found else f"Mend [alerts] command in {user.path()}."
+        yield Finding("ok" if found else "bad", "alerts", found or f"{command[0]} cannot be started", hint)
 
 
 def logout(system: Path, user: str) -> Iterator[Finding]:

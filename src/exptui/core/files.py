@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
 
 BLOCK = 1 << 20
+LOW_DISK = 1 << 30  # bytes free: less is a warning
 PARTIAL = ".partial"
 _TEMPORARY = re.compile(rf"\..+\.(\d+){re.escape(PARTIAL)}")
 

@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 import tomli
 
+from exptui.core import alerts
 from exptui.core.errors import ConfigError
 
 SECRET_WORDS = ("TOKEN", "SECRET", "PASSWORD", "KEY")
@@ -57,6 +58,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     queue: Queue = Queue()
     environment: EnvironmentPolicy = EnvironmentPolicy()
     keys: dict[str, str] = {}  # the cockpit's: command → keys, as `stop = "X"`
+    alerts: dict[
+        str, str | float | tuple[str, ...]
+    ] = {}  # metric → condition, as `loss = ">10"` (docs/alerts.md)
 
     def trainer_for(self, config_name: str) -> TrainerSettings:
         """The first of `[[trainers]]` whose patterns match the config's file name, else `[trainer]`."""
@@ -85,6 +89,7 @@ def load(path: Path) -> Settings:
         raise ConfigError(
             f"{path}: {error}", "See docs/architecture.md for the settings there are."
         ) from error
+    alerts.rules(settings.alerts, path)
     for policy in (settings.environment, *(t.environment for t in (settings.trainer, *settings.trainers))):
         _refuse_secrets(path, policy)
     default = _completed(settings.trainer, values.get("trainer", {}))

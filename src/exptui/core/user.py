@@ -6,8 +6,9 @@ import os
 from pathlib import Path
 
 import msgspec
-import tomli
 
+from exptui.core import alerts
+from exptui.core.alerts import Rules
 from exptui.core.errors import ConfigError
 
 
@@ -18,18 +19,34 @@ class Signing(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     allowed_signers: str = ""  # whose signatures are accepted (ALLOWED SIGNERS in `man ssh-keygen`)
 
 
-class User(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class User(msgspec.Struct, frozen=True, kw_only=True):
     """The whole file; every part has a default."""
 
     signing: Signing = Signing()
+    alerts: Rules = Rules()
+
+
+class _File(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    signing: Signing = Signing()
+    alerts: dict[str, str | float | tuple[str, ...]] = {}
 
 
 def path() -> Path:
-    """Where the settings are. A relative XDG_CONFIG_HOME does not count: it could be somebody else's directory."""
-    base = os.environ.get("XDG_CONFIG_HOME", "")
+    """Where the settings are."""
+    return _base("XDG_CONFIG_HOME", "~/.config") / "config.toml"
+
+
+def state() -> Path:
+    """The directory for what the cockpit remembers; it may not be there."""
+    return _base("XDG_STATE_HOME", "~/.local/state")
+
+
+def _base(variable: str, default: str) -> Path:
+    """A relative path in the variable does not count: it could be somebody else's directory."""
+    base = os.environ.get(variable, "")
     if not Path(base).is_absolute():
-        base = os.path.expanduser("~/.config")  # noqa: PTH111  never raises
-    return Path(base) / "exptui/config.toml"
+        base = os.path.expanduser(default)  # noqa: PTH111  never raises
+    return Path(base) / "exptui"
 
 
 def load() -> User:
@@ -39,14 +56,29 @@ def load() -> User:
         ConfigError: not TOML, an unknown key, or a wrong type.
     """
     file = path()
+    hint = "Mend your own settings file at that place."
     try:
-        found = msgspec.convert(tomli.loads(file.read_bytes().decode()), User, strict=True)
+        data = file.read_bytes()
     except FileNotFoundError:
         return User()
-    except (OSError, UnicodeDecodeError, tomli.TOMLDecodeError, msgspec.ValidationError) as error:
-        raise ConfigError(f"{file}: {error}", "Mend your own settings file at that place.") from error
+    except OSError as error:
+        raise ConfigError(f"{file}: {error}", hint) from error
+    import tomli  # a run's supervisor reads this when it starts, and most people have no such file
+
+    try:
+        found = msgspec.convert(tomli.loads(data.decode()), _File, strict=True)
+    except (UnicodeDecodeError, tomli.TOMLDecodeError, msgspec.ValidationError) as error:
+        raise ConfigError(f"{file}: {error}", hint) from error
     places = {
-        name: str(file.parent / os.path.expanduser(value)) if value else ""  # noqa: PTH111
+        name: _place(file, value) if value else ""
         for name, value in msgspec.structs.asdict(found.signing).items()
     }
-    return User(signing=Signing(**places))
+    rules = alerts.rules(found.alerts, file, own=True)
+    if rules.command and "/" in (program := rules.command[0]):
+        command = (_place(file, program), *rules.command[1:])
+        rules = msgspec.structs.replace(rules, command=command)
+    return User(signing=Signing(**places), alerts=rules)
+
+
+def _place(file: Path, value: str) -> str:
+    return str(file.parent / os.path.expanduser(value))  # noqa: PTH111  never raises

@@ -7,6 +7,7 @@ import os
 import select
 import signal
 import sys
+import time
 from typing import ClassVar
 
 from textual.app import App
@@ -111,6 +112,10 @@ def run(workspace: Workspace) -> int:
     # The loop's handlers come only with it; until then a hang-up ends the process as usual.
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
     app.run()
+    if not app.return_code:
+        from exptui.core.monitor import morning
+
+        morning.mark(workspace.root, time.time())
     live = sum(view.state.live for view in workspace.list_runs())
     if live and not app.return_code:
         print(f"{live} run{'s continue' if live != 1 else ' continues'}; exptui ls shows them")

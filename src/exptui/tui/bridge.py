@@ -6,6 +6,7 @@ import threading
 import time
 import traceback
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, TypeVar
 
 from msgspec.structs import replace
@@ -13,18 +14,42 @@ from textual.message import Message
 
 from exptui.core.errors import Cancelled, ExptuiError
 from exptui.core.files import Cancel, Progress
-from exptui.core.monitor import places, watch
-from exptui.core.monitor.catalog import Catalog, Snapshot
+from exptui.core.monitor import places
+from exptui.core.monitor.catalog import Catalog, RunRow, Snapshot
 from exptui.core.monitor.run_rows import Runs
+from exptui.core.monitor.watch import Pace, Watcher
+from exptui.core.runs import queue, run
 from exptui.core.workspace import Workspace
 from exptui.tui.listing import EMPTY, Choice, Lister, Listing
-from exptui.tui.messages import Answered, Failed, OperationEnded, OperationMoved, SnapshotTaken
+from exptui.tui.messages import (
+    Answered,
+    Failed,
+    OperationEnded,
+    OperationMoved,
+    SnapshotTaken,
+    WatchingChanged,
+)
+from exptui.tui.sentry import Sentry
 
 T = TypeVar("T")
 Post = Callable[[Message], Any]
 MOVE_EVERY = 0.1
 FRAME = 1.0  # seconds at most until the first frame is painted
 REST = 0.03  # seconds between two looks while runs are read: the screen has keys to answer
+
+
+def _at_work(snapshot: Snapshot) -> tuple[RunRow, ...]:
+    """The runs of which something works."""
+    rows = snapshot.runs.whole.values() if isinstance(snapshot.runs, Runs) else snapshot.runs
+    return tuple(row for row in rows if row.view.state.live or row.view.leftovers)
+
+
+def _moved(row: RunRow) -> bool:
+    """Whether a run at work is in another state by its locks alone, of which no file tells."""
+    view = row.view
+    if view.leftovers:
+        return view.record is not None and not run.is_working(view.path, view.record)
+    return run.state_of(view.path, view.record) is not view.state
 
 
 class Bridge:
@@ -42,10 +67,11 @@ class Bridge:
         self._look = threading.Event()
         self.shown, self.recovered = threading.Event(), threading.Event()
         self._choice, self._runs, self._lister = Choice(), EMPTY.runs, Lister()
+        self.sentry = Sentry(workspace, post, self.stopping)
 
     def start(self) -> None:
         """Begin to watch and to answer."""
-        for work in (self._watch, self._read):
+        for work in (self._watch, self._read, self.sentry.work):
             self._thread(work)
 
     def recover(self, say: Callable[[list[str]], None]) -> None:
@@ -66,6 +92,7 @@ class Bridge:
     def stop(self) -> None:
         """Ask every thread to end; nothing is waited for."""
         self.stopping.set()
+        self.sentry.stop()
         for cancel in list(self._operations.values()):
             cancel.ask()
         with self._wake:
@@ -130,18 +157,27 @@ class Bridge:
         from exptui.core.monitor.roster import Roster
 
         index = Index(places.cache(self.workspace.root) / "runs.sqlite3")
-        catalog, last = Catalog(self.workspace, Roster(self.workspace, index)), Snapshot()
-        first = True
+        catalog, last, first = Catalog(self.workspace, Roster(self.workspace, index)), Snapshot(), True
+        watcher, pace, said, at_work = Watcher(), Pace(), "", tuple[RunRow, ...]()
         while not self.stopping.is_set():
-            live = self._live(last)
-            for _ in watch.changes(live, self.stopping) if not first else (frozenset(),):
+            live = self._live(last, at_work)
+            changes = watcher.changes(self._places(), live, self.stopping, self._locks())
+            for found in changes if not first else (frozenset[Path](),):
+                if watcher.polling != said:
+                    said = watcher.polling
+                    self.post(WatchingChanged(said))
+                due = found or self._look.is_set() or pace.due(time.monotonic())
+                if not (due or any(map(_moved, at_work))):
+                    continue
                 now = self._look_again(catalog, last, first=first)
                 if first:  # nothing competes with the first frame
                     self.shown.wait(FRAME)
                 while catalog.busy and not self.stopping.wait(REST):
                     now = self._look_again(catalog, now)
-                last, first = now, False
-                if self._live(last) != live:
+                pace.looked(time.monotonic(), changed=first or bool(found) or now != last)
+                last, first, at_work = now, False, _at_work(now)
+                self.sentry.see(at_work)
+                if self._live(last, at_work) != live:
                     break
         index.close()
 
@@ -163,12 +199,22 @@ class Bridge:
             text = f"internal error: {type(error).__name__}: {error}"
             return last if text in last.problems else replace(last, problems=(*last.problems, text))
 
-    def _live(self, snapshot: Snapshot) -> set[Any]:
-        """The directories in which something may change now."""
+    def _places(self) -> set[Path]:
+        """What may come and go in the workspace is seen in these; a resume elsewhere among the locks."""
         space = self.workspace
-        runs = {row.view.files for row in snapshot.runs.live}
-        verifying = {space.archives / "restoration" / name for name in snapshot.verifying}
-        return {space.root, space.configs, space.results, space.archives} | runs | verifying
+        places = {space.root, space.configs, space.results, space.archives, space.archives / "restoration"}
+        return places | ({locks} if (locks := self._locks()) else set())
+
+    def _locks(self) -> Path | None:
+        try:
+            return queue.lock_directory(self.workspace.results)
+        except (ExptuiError, OSError):
+            return None
+
+    def _live(self, snapshot: Snapshot, at_work: tuple[RunRow, ...]) -> set[Path]:
+        """The directories in which something is at work."""
+        runs = {row.view.files for row in at_work}
+        return runs | {self.workspace.archives / "restoration" / name for name in snapshot.verifying}
 
     def _read(self) -> None:
         while not self.stopping.is_set():

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from textual.message import Message
 
 from exptui.core.monitor.catalog import Snapshot
 from exptui.tui.listing import Listing
+
+if TYPE_CHECKING:
+    from exptui.core.alerts import Alert
+    from exptui.core.monitor.machine import Machine
+    from exptui.core.monitor.morning import News
 
 
 class SnapshotTaken(Message):
@@ -56,3 +61,35 @@ class OperationEnded(Message):
         self.name = name
         self.text = text
         self.good = good
+
+
+class Alerted(Message):
+    """A run stalls, turned NaN, crossed a threshold or meets a full disk."""
+
+    def __init__(self, run_id: str, alert: Alert) -> None:
+        super().__init__()
+        self.run_id, self.alert = run_id, alert
+
+
+class MachineSeen(Message):
+    """The machine looked different from before; None when nothing runs any more."""
+
+    def __init__(self, machine: Machine | None) -> None:
+        super().__init__()
+        self.machine = machine
+
+
+class MorningCame(Message):
+    """What came of the runs since a cockpit was open last, in seconds since the epoch."""
+
+    def __init__(self, left: float, news: tuple[News, ...]) -> None:
+        super().__init__()
+        self.left, self.news = left, news
+
+
+class WatchingChanged(Message):
+    """How changes are noticed now: why by polling, or empty."""
+
+    def __init__(self, polling: str) -> None:
+        super().__init__()
+        self.polling = polling

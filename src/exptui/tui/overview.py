@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from exptui.core.audit import report as audit
 from exptui.core.audit.report import AuditReport
@@ -20,11 +20,15 @@ from exptui.tui.braille import Curve
 from exptui.tui.present import Span
 from exptui.tui.widgets.rows import Row
 
+if TYPE_CHECKING:
+    from exptui.core.monitor.machine import Machine
+
 PHASES = ("train", *present.HELD_OUT)
 HELD_OUT = present.HELD_OUT
 Line = list[Span]
 
 BAR = 30
+ALERTS = 3
 
 
 def title(detail: Detail) -> tuple[str, str, Span]:
@@ -45,7 +49,9 @@ def title(detail: Detail) -> tuple[str, str, Span]:
             )
 
 
-def facts(detail: Detail, snapshot: Snapshot, width: int, now: float) -> list[Line]:
+def facts(
+    detail: Detail, snapshot: Snapshot, width: int, now: float, machine: Machine | None = None
+) -> list[Line]:
     """The upper part of the Overview."""
     match detail.subject:
         case ConfigRow() as row:
@@ -54,6 +60,8 @@ def facts(detail: Detail, snapshot: Snapshot, width: int, now: float) -> list[Li
             lines = _archive(row, now)
         case RunRow() as row:
             lines = _run(row, detail, snapshot, width, now)
+            load = machine.loads.get(row.run_id) if machine else None
+            lines[1:1] = [[(present.load(load), "muted")]] if load and load.processes else []
     for problem in detail.problems:
         lines.append([("! ", "warn"), (clean(problem, 300), "warn")])
     return lines
@@ -118,8 +126,8 @@ def _run(row: RunRow, detail: Detail, snapshot: Snapshot, width: int, now: float
         for at, text in enumerate(detail.cause)
     ]
     if detail.cause and row.view.record:
-        again = "   u resumes it, r runs its config again" if row.step else "   r runs its config again"
-        lines.append([_last(row), (again, "muted")])
+        lines.append(_again(row, detail))
+    lines += _alerts(detail, now)
     lines += _against(row, detail, snapshot)
     if record := row.view.record:
         seen = record.fingerprint or {}
@@ -148,8 +156,34 @@ def _run(row: RunRow, detail: Detail, snapshot: Snapshot, width: int, now: float
     return lines
 
 
-def _last(row: RunRow) -> Span:
-    return (f"last step {row.step}" if row.step is not None else "no step was finished", "muted")
+def _again(row: RunRow, detail: Detail) -> Line:
+    """How far a run came, and what to press."""
+    where = f"last step {row.step}" if row.step is not None else "no step was finished"
+    if detail.checkpoint:
+        return [
+            (f"{where}   ", "muted"),
+            ("u", "accent"),
+            (f" resumes from {clean(detail.checkpoint, 100)}   ", ""),
+            ("r", "accent"),
+            (" starts anew", ""),
+        ]
+    can = row.view.record is not None and row.view.record.recipe.resume
+    return [
+        (f"{where}{', no checkpoint' if can else ''}   ", "muted"),
+        ("r", "accent"),
+        (" runs its config again", ""),
+    ]
+
+
+def _alerts(detail: Detail, now: float) -> list[Line]:
+    """The last ones, the newest first."""
+    return [
+        [
+            (f"! {clean(one.text, 200)}", "warn"),
+            (f"   {present.age(present.seconds(one.at), now)} ago", "muted"),
+        ]
+        for one in reversed(detail.alerts[-ALERTS:])
+    ]
 
 
 def _progress(row: RunRow, width: int, now: float) -> Line:

@@ -6,12 +6,15 @@ import math
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from exptui.core.compare.deltas import direction
 from exptui.core.monitor.catalog import ArchiveRow, ConfigRow, RunRow
 from exptui.core.monitor.text import clean
 from exptui.core.runs.run import RunRecord, RunState
+
+if TYPE_CHECKING:
+    from exptui.core.monitor.machine import Load
 
 Tone = Literal["", "good", "bad", "warn", "accent", "muted", "bold"]
 Span = tuple[str, Tone]
@@ -169,9 +172,14 @@ def config_summary(row: ConfigRow) -> str:
     return plural(row.runs, "run") if row.runs else ""
 
 
-def plural(count: int, word: str) -> str:
+def load(one: Load) -> str:
+    """What a run takes: `1.9 cores   2.1 GB   5 processes`."""
+    return f"{one.cores:.1f} cores   {size(one.memory)}   {plural(one.processes, 'process', 'es')}"
+
+
+def plural(count: int, word: str, more: str = "s") -> str:
     """`1 run`, `3 runs`."""
-    return f"{count} {word}" + ("" if count == 1 else "s")
+    return f"{count} {word}" + ("" if count == 1 else more)
 
 
 def bar(share: float, width: int) -> tuple[str, str]:

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
 
+from exptui.core import alerts
+from exptui.core.alerts import Alert
 from exptui.core.curves.series import Series
 from exptui.core.curves.store import Curves, Store
 from exptui.core.errors import ExptuiError
@@ -42,7 +44,8 @@ class FileFact(msgspec.Struct, frozen=True):
 class Detail(msgspec.Struct, frozen=True):
     """One subject. `baseline` holds the pinned run's series; `cause` says why a run failed.
 
-    While `share` is below 1 that much of the series was read, and they are only a sketch.
+    `checkpoint` is its last, where it can be resumed. While `share` is below 1 that much of the series was read, and
+    they are only a sketch.
     """
 
     subject: Subject
@@ -54,6 +57,8 @@ class Detail(msgspec.Struct, frozen=True):
     audits: tuple[AuditReport, ...]
     problems: tuple[str, ...]
     cause: tuple[str, ...] = ()
+    checkpoint: str = ""
+    alerts: tuple[Alert, ...] = ()
     share: float = 1.0
 
 
@@ -126,9 +131,19 @@ def _run(space: Workspace, row: RunRow, baseline: str, store: Store, problems: l
         _quietly(lambda: _files(view), problems),
         audits,
         tuple(problems),
-        cause(view, log),
+        *_why(view, log),
+        alerts.read(alerts.path(view.path, view.record.attempts)) if view.record else (),
         min(own.share, pinned.share),
     )
+
+
+def _why(view: RunView, log: tuple[bytes, ...]) -> tuple[tuple[str, ...], str]:
+    """The cause of a failure, and the last checkpoint; imported only where one is looked at."""
+    if view.state not in (RunState.FAILED, RunState.LOST):
+        return (), ""
+    from exptui.core.monitor.cause import cause, last_checkpoint
+
+    return cause(view, log), last_checkpoint(view)
 
 
 def _archive(space: Workspace, row: ArchiveRow, problems: list[str]) -> Detail:
@@ -174,28 +189,3 @@ def _files(view: RunView) -> tuple[FileFact, ...]:
             name = str(path.relative_to(view.files))
             found.append(FileFact(name, path.stat().st_size, classify(name, patterns)))
     return tuple(sorted(found, key=lambda file: file.path))
-
-
-def cause(view: RunView, log: tuple[bytes, ...]) -> tuple[str, ...]:
-    """Why a run failed: how it ended, then the last traceback or the last words of its log."""
-    if view.state not in (RunState.FAILED, RunState.LOST):
-        return ()
-    end = view.record.exit if view.record else None
-    found: list[str] = []
-    if view.state is RunState.LOST:
-        found.append("neither its supervisor nor its trainer is there any more; how it ended is unknown")
-    if end and end.signal:
-        known = {9: "killed (out of memory, or somebody's kill -9)", 11: "segmentation fault", 6: "aborted"}
-        found.append(f"signal {end.signal}: {known.get(end.signal, 'ended by a signal')}")
-    elif end and end.code:
-        found.append(f"exit code {end.code}")
-    if end and end.error:
-        found.append(end.error)
-    lines = [line.decode(errors="replace").rstrip() for line in log]
-    starts = [
-        at for at, line in enumerate(lines) if line.startswith(("Traceback (most", "thread '", "panicked"))
-    ]
-    words = lines[starts[-1] :][:12] if starts else [line for line in lines if line.strip()][-2:]
-    if any("No space left" in line for line in lines):
-        found.append("the disk is full")
-    return (*found, *words)

@@ -102,6 +102,26 @@ def marked(marks: set[bytes]) -> list[Process]:
     return found
 
 
+def oom_kills(root: Path = Path("/")) -> int:
+    """How many processes of our cgroup the kernel has killed for want of memory; 0 where it does not count them."""
+    try:
+        lines = (root / "proc/self/cgroup").read_text().splitlines()
+    except OSError:
+        return 0
+    for line in lines:
+        _, controllers, path = line.split(":", 2)
+        if controllers not in ("", "memory"):
+            continue
+        base = root / "sys/fs/cgroup" / controllers
+        name = "memory.oom_control" if controllers else "memory.events"
+        for directory in (base / path.lstrip("/"), base):  # a container may see its own cgroup as the root
+            with contextlib.suppress(OSError, ValueError):
+                found = dict(one.split() for one in (directory / name).read_text().splitlines())
+                if "oom_kill" in found:
+                    return int(found["oom_kill"])
+    return 0
+
+
 def send(process: Process, number: int) -> None:
     """Signal that very process; nothing where it is gone.
 

@@ -90,6 +90,7 @@ class Attempt(msgspec.Struct, frozen=True, kw_only=True):
     stop_requested: bool = False
     processes: tuple[Process, ...] = ()
     traceback: str = ""
+    oom_kills: int = 0  # processes of its cgroup that the kernel killed for want of memory meanwhile
 
 
 class RunRecord(msgspec.Struct, frozen=True, kw_only=True):

@@ -26,7 +26,7 @@ import msgspec
 
 from exptui.core.errors import ExptuiError
 from exptui.core.files import Lock, pretty_json, write_atomic
-from exptui.core.runs import adopt, environment, process, queue, run
+from exptui.core.runs import adopt, environment, nightwatch, process, queue, run
 from exptui.core.runs.isolation import Isolation, prepare
 from exptui.core.runs.launch import now
 from exptui.core.runs.process import Process
@@ -45,6 +45,9 @@ class Supervisor:
         if record is None or record.supervisor_lock is None:
             raise SystemExit(f"{directory} holds no queued run")
         self.directory, self.project, self.results, self.record = directory, project, results, record
+        self.night = nightwatch.prepare(
+            directory, record, results, lock_fd
+        )  # forks: before anything else here
         self.before: frozenset[str] = frozenset()
         self.lock = Lock(lock_fd, Path(record.supervisor_lock.path))
         self.locks = self.lock.path.parent
@@ -102,7 +105,12 @@ class Supervisor:
         if not self._family():
             self._let_go()
         lock = self.record.run_lock if self.slot else None
+        if self.night:
+            self.night.last_look(self._files())
         self._insist(phase=Phase.EXITED, ended_at=now(), exit=end, run_lock=lock)
+        if self.night:
+            over = msgspec.structs.replace(self.record, phase=Phase.EXITED, exit=end)
+            self.night.ended(run.state_of(self.directory, over), end)
         while self._family():
             if self.stop_requested:
                 self._end_family()
@@ -119,7 +127,8 @@ class Supervisor:
         while not self.stop_requested and self.directory.is_dir():
             try:
                 self._save(**changes)
-            except OSError:
+            except OSError as error:
+                self._refused(error)
                 self._pause(1.0)
             else:
                 return
@@ -211,16 +220,30 @@ class Supervisor:
 
     def _watch(self, trainer: subprocess.Popen[bytes]) -> int:
         """Wait for the trainer with a heartbeat; on a stop end its whole tree."""
+        kills = process.oom_kills()
+        if self.night:
+            self.night.begin()
         while trainer.poll() is None and not self.stop_requested:
             self._look()
             with contextlib.suppress(ExptuiError, OSError):  # looked for again, and said, when it has ended
                 self._look_for_directory()
+            if self.night:
+                self.night.look(self._files())
             self._pause(1.0)
         if self.stop_requested:
             self._end_family()
         code = trainer.wait()
-        self._note(code=code, stop_requested=self.stop_requested, processes=tuple(self._family()))
+        self._note(
+            code=code,
+            stop_requested=self.stop_requested,
+            processes=tuple(self._family()),
+            oom_kills=process.oom_kills() - kills,
+        )
         return code
+
+    def _files(self) -> Path:
+        """Where the trainer writes."""
+        return self.results / self.record.adopted if self.record.adopted else self.directory
 
     def _look_for_directory(self) -> None:
         """Say which directory the trainer made for itself, so that it can be read while it is written."""
@@ -255,9 +278,15 @@ class Supervisor:
         """Replace attempts/N.json. It only tells: a disk that is full now is no reason to leave the run alone."""
         self.attempt = msgspec.structs.replace(self.attempt, at=now(), **facts)
         path = run.attempt_file(self.directory, self.record.attempts)
-        with contextlib.suppress(OSError):
+        try:
             path.parent.mkdir(exist_ok=True)
             write_atomic(path, pretty_json(self.attempt))
+        except OSError as error:
+            self._refused(error)
+
+    def _refused(self, error: OSError) -> None:
+        if self.night:
+            self.night.refused(error)
 
     def _family(self) -> list[Process]:
         """Every living descendant; the dead are reaped on the way, the trainer by its own poll."""

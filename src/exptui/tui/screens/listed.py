@@ -12,10 +12,8 @@ from exptui.core.monitor.catalog import Snapshot
 from exptui.core.monitor.text import clean
 from exptui.tui import lists, present
 from exptui.tui.listing import EMPTY, Choice, Listing, RunRows
-from exptui.tui.present import Span
 from exptui.tui.widgets.detail import DetailPane
 from exptui.tui.widgets.rows import RowList
-from exptui.tui.widgets.text import Lines
 
 if TYPE_CHECKING:
     from textual.screen import Screen
@@ -40,7 +38,7 @@ class Listed(Base):
     sort: str
     columns: tuple[str, ...] | None
     wanted: str
-    _header: Callable[[], list[Span]]
+    show_header: Callable[[], None]
 
     @property
     def choice(self) -> Choice:
@@ -83,7 +81,7 @@ class Listed(Base):
             self.wanted = ""
         self.query_one("#archives", RowList).show(lists.archive_rows(snapshot, self.query_text, now))
         self._titles(len(rows))
-        self.query_one("#header", Lines).show([self._header()])
+        self.show_header()
         self.query_one(DetailPane).show_audits(snapshot)
 
     def _titles(self, shown: int) -> None:

@@ -14,6 +14,7 @@ from exptui.tui.widgets.rows import Row, RowList
 if TYPE_CHECKING:
     from exptui.core.curves.store import Store
     from exptui.core.monitor.detail import Subject
+    from exptui.core.monitor.morning import News
     from exptui.tui.screens.sheets import Line
 
 
@@ -25,6 +26,8 @@ class Looking(Listed):
     last_mark: str
     say: Callable[..., None]
     select: Callable[..., None]
+    news: tuple[News, ...]
+    end_news: Callable[[], None]
     show_pane: Callable[[str], None]
     go: Callable[[str], None]
     cancel_search: Callable[[], bool]
@@ -274,7 +277,7 @@ class Looking(Listed):
         self._choose("Copy", choices, "Enter copies (OSC 52), Esc closes", chosen)
 
     def action_cancel(self) -> None:
-        """What is in the way: a search in the log, zoom, an operation, the marks, the filter."""
+        """What is in the way: a search in the log, zoom, an operation, marks and filter, the morning's news."""
         if self.cancel_search():
             return
         if self.has_class("zoomed"):
@@ -286,6 +289,8 @@ class Looking(Listed):
             self.relist()
             self.refresh_lists()
             self.select(again=True)
+        elif self.news:
+            self.end_news()
         elif self.has_class("show-detail"):
             self.go("runs")
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from textual import on
 from textual.app import ComposeResult
-from textual.binding import BindingType
+from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical
 from textual.screen import Screen
 
@@ -19,7 +19,6 @@ from exptui.core.compare.deltas import same
 from exptui.core.monitor import chosen
 from exptui.core.monitor.catalog import ArchiveRow, ConfigRow, RunRow, Snapshot
 from exptui.core.monitor.text import clean
-from exptui.core.runs.run import RunState
 from exptui.core.workspace import Workspace
 from exptui.tui import present
 from exptui.tui.bridge import Bridge
@@ -30,6 +29,7 @@ from exptui.tui.present import Span
 from exptui.tui.screens.actions import Actions
 from exptui.tui.screens.curve_flow import CurveFlow
 from exptui.tui.screens.log_flow import LogFlow
+from exptui.tui.screens.nightly import Nightly
 from exptui.tui.widgets.detail import DetailPane
 from exptui.tui.widgets.rows import Row, RowList
 from exptui.tui.widgets.text import Lines
@@ -49,12 +49,15 @@ def _details() -> ModuleType:
     return detail
 
 
-class MainScreen(Actions, CurveFlow, LogFlow, Screen[None]):
+class MainScreen(Actions, CurveFlow, LogFlow, Nightly, Screen[None]):
     """State lives here and flows down; threads post facts up through the bridge."""
 
     DEFAULT_CLASSES = "-normal show-runs"  # as most begin: where they fit, nothing is styled twice
     AUTO_FOCUS = ""  # the first look decides
-    BINDINGS: ClassVar[list[BindingType]] = [*bindings()]
+    BINDINGS: ClassVar[list[BindingType]] = [
+        *bindings(),
+        Binding("enter", "next_news", show=False, priority=True),
+    ]
     HORIZONTAL_BREAKPOINTS = [  # noqa: RUF012  an instance variable there
         (0, "-narrow"),
         (NARROW, "-normal"),
@@ -82,6 +85,7 @@ class MainScreen(Actions, CurveFlow, LogFlow, Screen[None]):
     def compose(self) -> ComposeResult:
         """Header, lists, detail, activity, keys."""
         yield Lines(id="header")
+        yield Lines(id="banner")
         with Horizontal(id="body"):
             with Vertical(id="left"):
                 yield RowList("no configs yet\na config is a TOML file in configs/", id="configs")
@@ -172,8 +176,7 @@ class MainScreen(Actions, CurveFlow, LogFlow, Screen[None]):
         event.stop()
         self.activity.pop(event.name, None)
         self._activity()
-        self.say(event.text, good=event.good)
-        self.app.bell()
+        self.announce(event.text, good=event.good)
         self.bridge.refresh()
 
     def say(self, text: str, *, good: bool = True) -> None:
@@ -183,14 +186,13 @@ class MainScreen(Actions, CurveFlow, LogFlow, Screen[None]):
         )
 
     def _announce(self, before: Snapshot) -> None:
-        """A toast and a bell for every run that ended and every verification that did since the last look."""
+        """A word for every run that ended and every verification that did since the last look."""
         if not self.begun:
             return
         for old in before.runs.live:
             row = self.snapshot.run(old.run_id)
             if row and not row.view.state.live:
-                self.say(f"{row.run_id}  {present.outcome(row)}", good=present.state_of(row)[1] != "bad")
-                self.app.bell()
+                self.announce(f"{row.run_id}  {present.outcome(row)}", good=present.state_of(row)[1] != "bad")
         for name in before.verifying.keys() - self.snapshot.verifying.keys():
             from exptui.core.audit.session import outcome
 
@@ -198,25 +200,10 @@ class MainScreen(Actions, CurveFlow, LogFlow, Screen[None]):
 
     def _verdict(self, found: tuple[str, bool]) -> None:
         text, good = found
-        self.say(text, good=good)
-        self.app.bell()
+        self.announce(text, good=good)
         self.select(again=True)
 
     # Down into the panes
-
-    def _header(self) -> list[Span]:
-        snapshot = self.snapshot
-        states = [row.view.state for row in snapshot.runs.live]
-        live, queued = len(states), states.count(RunState.QUEUED)
-        home = present.tidy(self.workspace.root)
-        spans: list[Span] = [(" exptui ", "bold"), (f" {clean(home, 60)}", "muted")]
-        spans.append((f"   ▶ {live - queued} running", "accent" if live > queued else "muted"))
-        spans += [(f" · {queued} queued", "warn")] if queued else []
-        spans.append((f" · {snapshot.slots} slot{'s' if snapshot.slots != 1 else ''}", "muted"))
-        spans += [(f" · {len(snapshot.verifying)} verifying", "accent")] if snapshot.verifying else []
-        spans.append((f"   disk {present.size(snapshot.free)} free", "muted"))
-        spans += [(f"   ! {clean(problem, 100)}", "warn") for problem in snapshot.problems]
-        return spans
 
     def _activity(self) -> None:
         spans: list[Span] = []
@@ -244,6 +231,8 @@ class MainScreen(Actions, CurveFlow, LogFlow, Screen[None]):
     def on_resize(self) -> None:
         """The texts depend on the width."""
         self._keys()
+        self.show_header()
+        self.show_banner()
         self.select(again=True)
 
     def on_row_list_highlighted(self, event: RowList.Highlighted) -> None:

@@ -10,6 +10,7 @@ from textual.containers import Horizontal, Vertical
 from textual.content import Content
 from textual.widget import Widget
 
+from exptui.core.monitor.catalog import RunRow
 from exptui.core.monitor.text import clean
 from exptui.tui import present
 from exptui.tui.widgets.rows import RowList
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from exptui.core.curves.series import Series
     from exptui.core.monitor.catalog import Snapshot
     from exptui.core.monitor.detail import Detail
+    from exptui.core.monitor.machine import Machine
     from exptui.tui.widgets.chart import Chart
     from exptui.tui.widgets.log_view import LogView
 
@@ -44,6 +46,7 @@ class DetailPane(Vertical):
         super().__init__(id=id)
         self.detail: Detail | None = None
         self.snapshot: Snapshot | None = None
+        self.machine: Machine | None = None
         self.differing: Mapping[str, Any] = {}
         self.groups: dict[str, Sequence[Any]] = {}
         self.charts: tuple[Chart, ...] = ()
@@ -150,6 +153,12 @@ class DetailPane(Vertical):
         }
         self._fill()
 
+    def show_machine(self, machine: Machine | None) -> None:
+        """What the machine does now, and of that what the run that is shown takes."""
+        self.machine = machine
+        if self.tab == "overview" and self.detail is not None and isinstance(self.detail.subject, RunRow):
+            self._facts(self.detail)
+
     def show_audits(self, snapshot: Snapshot) -> None:
         """The verification at work, as it is now."""
         self.snapshot = snapshot
@@ -165,7 +174,7 @@ class DetailPane(Vertical):
 
         match self.tab:
             case "overview":
-                self._overview(detail, snapshot)
+                self._overview(detail)
             case "metrics":
                 from exptui.tui.widgets.charts import Charts
 
@@ -178,15 +187,22 @@ class DetailPane(Vertical):
                 at_work = snapshot.verification(getattr(detail.subject, "run_id", ""))
                 self._first("audit", RowList).show(overview.audit_rows(detail.audits, at_work))
 
-    def _overview(self, detail: Detail, snapshot: Snapshot) -> None:
+    def _facts(self, detail: Detail) -> int:
+        from exptui.tui import overview
+
+        assert self.snapshot is not None  # it came with the detail
+        lines = overview.facts(detail, self.snapshot, self.size.width or 80, present.now(), self.machine)
+        self.query_one("#facts", Lines).show(lines)
+        return len(lines)
+
+    def _overview(self, detail: Detail) -> None:
         """The facts, two charts, loss first, and as much of the log as there is room for."""
         from exptui.tui import overview
 
-        lines = overview.facts(detail, snapshot, self.size.width or 80, present.now())
-        self.query_one("#facts", Lines).show(lines)
+        used = self._facts(detail)
         names = sorted(self.groups, key=lambda name: (name != "loss", name != "accuracy"))[:2]
         self._curves(names, detail.share)
-        room = self.size.height - 6 - len(lines) - (CHART_HEIGHT if names else 0)
+        room = self.size.height - 6 - used - (CHART_HEIGHT if names else 0)
         self.query_one("#tail", Lines).show(overview.tail(detail, max(0, room)))
 
     def _curves(self, names: Sequence[str], reading: float) -> None:

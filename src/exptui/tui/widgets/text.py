@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from rich.cells import cell_len
 from textual.content import Content
 from textual.widgets import Static
 
@@ -41,5 +42,17 @@ class Lines(Static):
         """Take over new lines."""
         new = tuple(tuple(line) for line in lines)
         if new != self._shown:
-            self._shown = new
-            self.update(block(new))
+            same, self._shown = self._as_high(new), new
+            self.update(block(new), layout=not same)
+
+    def _as_high(self, new: tuple[tuple[Span, ...], ...]) -> bool:
+        """Whether these lines surely take the room of the present ones: a layout of the screen is dear."""
+        width = self.content_size.width
+        return len(new) == len(self._shown) and all(
+            before == after or max(_cells(before), _cells(after)) <= width
+            for before, after in zip(self._shown, new, strict=True)
+        )
+
+
+def _cells(line: Iterable[Span]) -> int:
+    return sum(cell_len(text) for text, _ in line)

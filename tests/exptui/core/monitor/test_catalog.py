@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import threading
 from pathlib import Path
 
 import pytest
@@ -14,13 +13,13 @@ from exptui.chronicle import CycleRecord, Phase, Writer
 from exptui.core.curves.series import Series
 from exptui.core.curves.store import Store
 from exptui.core.files import sha256_file
-from exptui.core.monitor import detail, metrics, watch
+from exptui.core.monitor import detail, metrics
 from exptui.core.monitor.catalog import ArchiveRow, Catalog, ConfigRow, RunRow, ordered
 from exptui.core.monitor.filter import matches
 from exptui.core.monitor.metrics import sampled
 from exptui.core.runs.run import RunState, RunView
 from exptui.core.workspace import Workspace
-from support import until, workspace
+from support import workspace
 
 METRICS = (
     'cd "$EXPTUI_OUTPUT"; for i in 1 2 3; do echo "{\\"epoch\\": $i, \\"validate_loss\\": 0.$i}" >> metrics.jsonl; done; '
@@ -76,32 +75,6 @@ def test_what_cannot_be_read_is_a_problem_of_the_snapshot(tmp_path: Path) -> Non
     assert seen.slots == 1
 
 
-def test_the_watch_sees_a_line_and_ends_when_it_is_told(tmp_path: Path) -> None:
-    stop, seen = threading.Event(), list[Path]()
-    ready = threading.Event()
-
-    def work() -> None:
-        for found in watch.changes([tmp_path, tmp_path / "missing"], stop):
-            ready.set()  # at the latest after a beat
-            seen.extend(found)
-
-    thread = threading.Thread(target=work)
-    thread.start()
-    ready.wait(10)
-    (tmp_path / "log").write_text("line\n")
-    until(lambda: tmp_path / "log" in seen)
-    stop.set()
-    thread.join(10)
-    assert not thread.is_alive()
-
-
-def test_without_directories_there_is_only_the_beat() -> None:
-    stop = threading.Event()
-    assert list(watch.changes([], stop)) == [frozenset()]
-    stop.set()
-    assert list(watch.changes([], stop)) == []
-
-
 def test_details_of_each_kind(tmp_path: Path) -> None:
     space = workspace(tmp_path, METRICS)
     base, run_id = finished(space), finished(space)
@@ -121,27 +94,6 @@ def test_details_of_each_kind(tmp_path: Path) -> None:
     config = detail.read(space, seen.configs[0], "", Store())
     assert isinstance(config.subject, ConfigRow)
     assert "base_seed" in config.config
-
-
-@pytest.mark.parametrize(
-    ("script", "words"),
-    [
-        (
-            "echo start; echo 'Traceback (most recent call last):'; echo ValueError; exit 4",
-            ["exit code 4", "ValueError"],
-        ),
-        ("echo 'No space left on device' >&2; exit 1", ["the disk is full"]),
-        ("kill -9 $$", ["signal 9: killed (out of memory, or somebody's kill -9)"]),
-    ],
-)
-def test_a_failed_run_leads_with_its_cause(tmp_path: Path, script: str, words: list[str]) -> None:
-    space = workspace(tmp_path, script)
-    list(space.wait(space.run("a").name))
-    row = Catalog(space).snapshot().runs[0]
-    assert isinstance(row, RunRow)
-    found = detail.read(space, row, "", Store())
-    assert set(words) <= set(found.cause)
-    assert "start" not in found.cause
 
 
 @pytest.mark.parametrize(
