@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from exptui.core.curves.series import Series
 from exptui.tui.canvas import Canvas, Segment
-from exptui.tui.strokes import Axis, strokes
+from exptui.tui.strokes import Axis, Strokes, strokes
 
 Reading = tuple[float, float] | None  # the point nearest to the cursor, as it was recorded
 
@@ -48,6 +48,7 @@ class Plot:
     non_finite: tuple[int, ...] = ()  # for each curve, in all of it
     skipped: tuple[int, ...] = ()  # for each curve, values not above zero on a logarithmic scale
     cursor_column: int | None = None
+    strokes: Sequence[Strokes] = ()
 
 
 def nice(value: float, digits: int = 3) -> str:
@@ -75,13 +76,23 @@ def _labels(lo: float, hi: float, log: bool = False) -> tuple[str, str, str]:
     return nice(values[0], digits), nice(values[1], digits), nice(values[2], digits)
 
 
-def plot(curves: Sequence[Curve], view: View, width: int, height: int, markers: str = "") -> Plot:
-    """Draw curves on `width` × `height` cells; the n-th curve ends in the n-th of `markers`, if there are any."""
+def plot(
+    curves: Sequence[Curve],
+    view: View,
+    width: int,
+    height: int,
+    markers: str = "",
+    known: Sequence[Strokes] = (),
+) -> Plot:
+    """Draw curves on `width` × `height` cells; the n-th curve ends in the n-th of `markers`, if there are any.
+
+    `known`: the strokes of a plot from which this one differs by no more than its cursor.
+    """
     series = [curve.series for curve in curves]
     window = _window(series, view)
     canvas = Canvas(max(0, width), max(0, height), len(series))
     across = Axis(*window, 2 * max(1, width) - 1)
-    found = [strokes(one, across, window, view.smoothing, log=view.log_y) for one in series]
+    found = known or [strokes(one, across, window, view.smoothing, log=view.log_y) for one in series]
     lo = min((min(one.lows) for one in found if one.lows), default=math.inf)
     hi = max((max(one.highs) for one in found if one.highs), default=-math.inf)
     column = None
@@ -107,6 +118,7 @@ def plot(curves: Sequence[Curve], view: View, width: int, height: int, markers: 
         tuple(one.not_finite + one.lost for one in series),
         tuple(one.column.skipped(one.count) if view.log_y else 0 for one in series),
         column,
+        found,
     )
 
 

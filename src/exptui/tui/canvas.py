@@ -93,8 +93,12 @@ class Canvas:
                 for column, (char, one) in over.items():
                     chars[column], coded[column] = char, one
                 text, code_of = "".join(chars), bytes(coded)
-            runs = (match.span() for match in _RUN.finditer(code_of))
-            rows.append(tuple((text[start:end], palette[code_of[start]]) for start, end in runs))
+            row_of, start = list[Segment](), 0
+            for run in _RUN.finditer(code_of):
+                end = run.end()
+                row_of.append((text[start:end], palette[code_of[start]]))
+                start = end
+            rows.append(tuple(row_of))
         return tuple(rows)
 
 

@@ -35,11 +35,14 @@ class Axis:
 
     def dots(self, values: list[float]) -> list[int]:
         """Where each of several numbers of the range is; -1 for one that is not finite."""
-        if self.log or not self.span:
+        slope = self.last / self.span if self.span else math.inf
+        if self.log or not math.isfinite(slope):
             return [self.dot(value) if math.isfinite(value) else -1 for value in values]
-        scale, start, span, last = self.scale, self.start, self.span, self.last
-        inf = math.inf
-        return [int((v * scale - start) / span * last + 0.5) if -inf < v < inf else -1 for v in values]
+        start, scale, inf = self.start, self.scale, math.inf
+        try:
+            return [int((value * scale - start) * slope + 0.5) for value in values]
+        except (ValueError, OverflowError):
+            return [int((v * scale - start) * slope + 0.5) if -inf < v < inf else -1 for v in values]
 
 
 @dataclass(slots=True)
@@ -133,15 +136,20 @@ def _groups(steps: array[float], start: int, end: int, axis: Axis, size: int) ->
     if not axis.span and start < end:
         return [axis.dot(steps[start])], [start, end]
     scale, origin, span, last = axis.scale, axis.start, axis.span, axis.last  # as Axis.dot does, for speed
-    reach = (
-        2 * (end - start) // (last + 1) + 1
-    )  # where points are about even, the next column begins before that
+    if start < end:
+        first, final = steps[start], steps[end - 1]
+        half = final / 2 - first / 2 or 1.0
+        density = min((end - 1 - start) / half, 1e300)  # where points are even, the next border is near there
     while at < end:
         dot = int((steps[at] * scale - origin) / span * last + 0.5)
         columns.append(dot)
         border = (origin + span * ((dot + 0.5) / last)) / scale
-        far = at + reach
-        at = bisect_left(steps, border, at + 1, far if far < end and steps[far] >= border else end)
+        if border > final:
+            at = end
+        else:
+            guess = start + int((border / 2 - first / 2) * density)
+            near = at < guess - 1 and guess + 2 < end and steps[guess - 1] < border <= steps[guess + 2]
+            at = bisect_left(steps, border, guess if near else at + 1, guess + 2 if near else end)
         if size and (at := -(-at // size) * size) > end:
             at = end
         bounds.append(at)

@@ -106,6 +106,17 @@ def test_no_spike_is_lost_at_any_zoom(start: int, length: int, log: bool, width:
     assert low == high or {0, 79} <= {y for _, y in found}
 
 
+@pytest.mark.parametrize("power", [0.3, 2, 5])
+@pytest.mark.parametrize("count", [300, 6_000])
+def test_uneven_steps_are_in_their_columns(power: float, count: int) -> None:
+    xs = [at**power for at in range(count)]
+    for at in range(1, count, count // 17):
+        curve = Curve("", Series.of((x, float(i == at)) for i, x in enumerate(xs)))
+        high = {x for x, y in dots(plot([curve], View(), 60, 10)) if y == 0}
+        assert high & {int(xs[at] / xs[-1] * 119 + 0.5) + off for off in (-1, 0, 1)}
+        assert len(high) == 1
+
+
 def test_a_long_gap_stays_one_and_a_short_one_has_its_mark() -> None:
     ys = LONG.copy()
     ys[30_000:40_000] = [math.nan] * 10_000

@@ -5,11 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
 
 from rich.cells import cell_len, set_cell_size
 from rich.segment import Segment
 from rich.style import Style
+from textual.geometry import Size
 from textual.reactive import reactive
 from textual.strip import Strip
 from textual.widget import Widget
@@ -25,6 +26,17 @@ COLORS = 6
 SMOOTHINGS = (0.0, 0.5, 0.8, 0.95)
 GUTTER = 7
 Item = tuple[str, str, str, Style]  # marker, name, value, style
+
+
+class _Drawn(NamedTuple):
+    """A plot, what it was made for, what stands left of it (cells, and the text of each row), and its colours."""
+
+    view: View
+    size: Size
+    plot: Plot
+    gutter: int
+    margins: list[str]
+    styles: dict[int | None, Style]
 
 
 class Chart(Widget):
@@ -58,7 +70,8 @@ class Chart(Widget):
         super().__init__(id=id, classes=classes)
         self.set_reactive(Chart.title, title)
         self._curves: tuple[Curve, ...] = ()
-        self._drawn: tuple[tuple[View, int, int], Plot, int] | None = None
+        self._drawn: _Drawn | None = None
+        self._margin = GUTTER + 1
 
     # What is shown
 
@@ -127,7 +140,7 @@ class Chart(Widget):
         if cursor is None:
             there = self._next(x0 if forward else x1, ends, forward=forward)
         else:
-            column = (x1 - x0) / max(1, self.size.width - self._gutter())
+            column = (x1 - x0) / max(1, self.size.width - self._gutter(self.size.width))
             there, near = self._next(cursor + steps * column, ends, forward=forward), cursor
             for _ in range(abs(steps)):
                 near = self._next(math.nextafter(near, math.copysign(math.inf, steps)), ends, forward=forward)
@@ -160,54 +173,56 @@ class Chart(Widget):
 
     # Painting
 
-    def _gutter(self) -> int:
-        """Cells left of the plot: the same in every chart, so that charts above each other line up."""
-        if self.size.width < 3 * GUTTER:
-            return 0
-        return (self._drawn[2] if self._drawn else GUTTER) + 1
+    def _gutter(self, width: int) -> int:
+        """Cells left of the plot: the same in every chart where its labels fit, so that charts line up."""
+        return self._margin if width >= 3 * GUTTER else 0
 
-    def _plot(self) -> Plot:
-        width, height = self.size
-        key = (self.view, width, height)
-        if self._drawn is None or self._drawn[0] != key:
-            rows = height - 1 - (height > 2)
-            self._drawn = None
-            drawn = plot(self._curves, self.view, width - self._gutter(), rows, MARKERS)
-            labels = max(map(len, drawn.y_labels))
-            if labels > GUTTER and self._gutter():
-                drawn = plot(self._curves, self.view, width - labels - 1, rows, MARKERS)
-            self._drawn = (key, drawn, max(GUTTER, labels))
-        return self._drawn[1]
+    def _plot(self, size: Size) -> _Drawn:
+        before, view = self._drawn, self.view
+        if before and (before.view, before.size) == (view, size):
+            return before
+        gutter, rows = self._gutter(size.width), size.height - 1 - (size.height > 2)
+        if before and before.size == size and replace(before.view, cursor=view.cursor) == view:
+            drawn = plot(self._curves, view, size.width - gutter, rows, MARKERS, before.plot.strokes)
+        else:
+            drawn = plot(self._curves, view, size.width - gutter, rows, MARKERS)
+            needed = 1 + max(GUTTER, *map(len, drawn.y_labels))
+            # Labels grow and shrink while one looks around: room once made for them is kept until all is seen again.
+            if gutter and (needed > gutter or (needed < gutter and view.x0 is view.x1 is None)):
+                self._margin = gutter = needed
+                drawn = plot(self._curves, view, size.width - gutter, rows, MARKERS)
+        styles = {color: self._style(color) for color in (None, *(curve.color for curve in self._curves))}
+        self._drawn = _Drawn(view, size, drawn, gutter, _margins(drawn, gutter), styles)
+        return self._drawn
+
+    def notify_style_update(self) -> None:
+        """Colours changed."""
+        super().notify_style_update()
+        self._drawn = None
 
     def _style(self, color: int | None) -> Style:
         name = "chart--muted" if color is None else f"chart--curve-{color % COLORS}"
         return self.get_component_rich_style(name)
 
     def render_line(self, y: int) -> Strip:
-        width, drawn = self.size.width, self._plot()
-        if y == 0:
-            segments = self._header(drawn, width)
-        elif y <= len(drawn.rows):
-            segments = [Segment(text, self._style(color)) for text, color in drawn.rows[y - 1]]
-            segments.insert(0, Segment(self._margin(drawn, y - 1), self._style(None)))
-        else:
-            segments = self._axis(drawn, width)
-        return Strip(segments).adjust_cell_length(width, self.rich_style)
+        size = self.size
+        drawn = self._plot(size)
+        if 0 < y <= len(drawn.plot.rows):
+            row = drawn.plot.rows[y - 1]
+            styles = drawn.styles
+            segments = [Segment(text, styles[color]) for text, color in row]
+            return Strip([Segment(drawn.margins[y - 1], styles[None]), *segments], size.width)
+        line = self._axis(drawn) if y else self._header(drawn.plot, size.width)
+        strip = Strip(line)
+        return (
+            strip
+            if strip.cell_length == size.width
+            else strip.adjust_cell_length(size.width, self.rich_style)
+        )
 
-    def _margin(self, drawn: Plot, row: int) -> str:
-        gutter, rows = self._gutter(), len(drawn.rows)
-        if not gutter:
-            return ""
-        top, middle, bottom = drawn.y_labels
-        labels = {(rows * 4 - 1) // 8: middle} if rows > 2 or not top else {}
-        if top:
-            labels |= {rows - 1: bottom, 0: top}
-        label = labels.get(row, "")
-        return label.rjust(gutter - 1) + ("┤" if label else "│")
-
-    def _axis(self, drawn: Plot, width: int) -> list[Segment]:
-        gutter = self._gutter()
-        room = width - gutter
+    def _axis(self, shown: _Drawn) -> list[Segment]:
+        drawn, gutter = shown.plot, shown.gutter
+        room = shown.size.width - gutter
         line = ["─"] * room
         left, middle, right = drawn.x_labels
         places = [(0, left), (room - len(right), right), ((room - len(middle)) // 2, middle)]
@@ -266,6 +281,18 @@ class Chart(Widget):
                 value += f" {MARK}{drawn.non_finite[number]}"
             items.append((MARKERS[number % len(MARKERS)], clean(curve.name), value, self._style(curve.color)))
         return items
+
+
+def _margins(drawn: Plot, gutter: int) -> list[str]:
+    rows = len(drawn.rows)
+    if not gutter:
+        return [""] * rows
+    top, middle, bottom = drawn.y_labels
+    labels = {(rows * 4 - 1) // 8: middle} if rows > 2 or not top else {}
+    if top:
+        labels |= {rows - 1: bottom, 0: top}
+    texts = (labels.get(row, "") for row in range(rows))
+    return [label.rjust(gutter - 1) + ("┤" if label else "│") for label in texts]
 
 
 def _room(items: Sequence[Item], longest: int) -> int:

@@ -197,3 +197,30 @@ async def test_no_colour_leaves_markers(monkeypatch: pytest.MonkeyPatch) -> None
 @given(st.floats())
 def test_nice_is_short(value: float) -> None:
     assert 0 < len(nice(value)) <= 10
+
+
+async def test_what_is_used_again_is_what_would_be_drawn_anew() -> None:
+    app = Charts()
+    noise = [
+        Curve(str(n), Series.of((float(x), 1 + x * 7919 % 101 / 1e7 / (n + 1)) for x in range(900)), n)
+        for n in (0, 1)
+    ]
+    async with app.run_test(size=(80, 24), notifications=True) as pilot:
+        chart = app.query_one(Chart)
+        chart.show(noise)
+        before = lines(chart)
+        for act in (chart.toggle_log, chart.cycle_smoothing, lambda: chart.zoom(4), lambda: chart.pan(0.3)):
+            act()
+            for _ in range(3):
+                chart.move_cursor(1)
+                shown = lines(chart)
+                chart.notify_style_update()  # forgets what was drawn
+                assert lines(chart) == shown
+                assert all(len(row) == 80 for row in shown)
+        chart.view = View()
+        assert lines(chart) == before
+        chart.show([Curve("a", Series.of((float(x), -1e-300 * (1 + x / 1e6)) for x in range(50)))])
+        assert lines(chart)[1].index("┤") > before[1].index("┤")
+        chart.show(noise)
+        assert lines(chart) == before
+        await pilot.pause()
