@@ -202,7 +202,7 @@ def _progress(row: RunRow, width: int, now: float) -> Line:
         return [(f"{row.view.state.capitalize()}{after}", present.state_of(row)[1]), (f"   {step}", "muted")]
     line: Line = [(f"{step}  ", "bold")]
     if share is not None:
-        done, left = present.bar(share, max(8, min(50, width - 50)))
+        done, left = present.bar(share, max(8, min(50, width - 62)))
         line += [(done, "accent"), (left, "muted"), (f"  {share:.0%}", "bold")]
     if (rest := present.eta(row, now)) is not None:
         line.append((f"  eta {present.span(rest)}", "muted"))
