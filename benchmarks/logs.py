@@ -140,7 +140,8 @@ def jumps(bench: Bench) -> Iterator[Figure]:
         with bench.open(bench.cockpit, big, typed="L") as terminal:
             terminal.until(lambda screen: LAST in screen and "following" in screen, "the end of the log")
             terminal.press("L")  # what was typed ahead may have lost the focus to the list
-            terminal.settle(0.1)
+            terminal.press("+")  # in the split screen the long pattern hides what goes on
+            terminal.lacks("Configs")
             terminal.press("/")
             terminal.shows("regular expression")
             terminal.press(f"{ENDLESS}\r")

@@ -6,7 +6,6 @@ The only module that calls exptui's insides; those that call none are the plain 
 from __future__ import annotations
 
 import contextlib
-import importlib.util
 import json
 import os
 import re
@@ -26,11 +25,6 @@ def spent(found: Found) -> Iterator[None]:
     wall, cpu = time.perf_counter(), sum(os.times()[:4])
     yield
     found |= {"wall": time.perf_counter() - wall, "cpu": sum(os.times()[:4]) - cpu}
-
-
-def inside(name: str) -> Any:
-    """A module of the tree under test; None in an older tree, which can be measured too."""
-    return importlib.import_module(name) if importlib.util.find_spec(name) else None
 
 
 # The list
@@ -135,7 +129,7 @@ def search(path: str, pattern: str) -> Found:
 
 
 def first_curve(path: str) -> Found:
-    """A first curve that can be drawn: a sketch, and said to be one, where the tree makes sketches."""
+    """A first curve that can be drawn: a sketch, and said to be one, of a long file."""
     return _curves(path, whole=False)
 
 
@@ -150,20 +144,17 @@ def reopened_curves(path: str, kept: str) -> Found:
 
 
 def _curves(path: str, *, whole: bool, kept: str = "") -> Found:
-    store, found, home = inside("exptui.core.curves.store"), Found(), Path(path).parent
-    if store is None:
-        from exptui.core.monitor import metrics
+    from exptui.core.curves.cache import Cache
+    from exptui.core.curves.store import Store
 
-        with spent(found):
-            series = metrics.read(home).series
-    else:
-        with spent(found):
-            reader = store.Store(inside("exptui.core.curves.cache").Cache(Path(kept)) if kept else None)
-            read = reader.read(home)
-            while whole and read.share < 1:
-                read = reader.read(home)
-            series = read.series
-    return {**found, "series": len(series), "points": max(map(len, series.values()), default=0)}
+    found, home = Found(), Path(path).parent
+    with spent(found):
+        store = Store(Cache(Path(kept)) if kept else None)
+        read = store.read(home)
+        while whole and read.share < 1:
+            read = store.read(home)
+    points = max(map(len, read.series.values()), default=0)
+    return {**found, "series": len(read.series), "points": points}
 
 
 def json_lines(path: str) -> Found:
@@ -220,14 +211,15 @@ def chart(points: str) -> Found:
 def _our_chart(count: int) -> tuple[Any, Callable[[], None]]:
     import math
 
+    from exptui.core.curves.series import Series
     from exptui.tui.widgets.chart import Chart, Curve
 
     widget = Chart("loss")
     names = ((number, f"run {number}") for number in range(3))
-    series = inside("exptui.core.curves.series")
-    held: Any = tuple if series is None else series.Series.of
     curves = [
-        Curve(name, held((float(x), math.sin(x / 50 + number) + 1 / (x + 1)) for x in range(count)), number)
+        Curve(
+            name, Series.of((float(x), math.sin(x / 50 + number) + 1 / (x + 1)) for x in range(count)), number
+        )
         for number, name in names
     ]
 
