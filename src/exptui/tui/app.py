@@ -7,6 +7,7 @@ import os
 import select
 import signal
 import sys
+import termios
 import time
 from typing import ClassVar
 
@@ -106,8 +107,15 @@ class Exptui(App[None]):
         os._exit(128 + signal.SIGHUP)
 
 
+def _measured() -> None:
+    """Tell a terminal that knows no size of its own that it has 80 × 24: Textual has two answers to that, in turn."""
+    if sys.__stdout__ is not None and not all(termios.tcgetwinsize(sys.__stdout__)):
+        termios.tcsetwinsize(sys.__stdout__, (24, 80))
+
+
 def run(workspace: Workspace) -> int:
     """Open the cockpit on this terminal; returns when the user leaves."""
+    _measured()
     app = Exptui(workspace)
     # The loop's handlers come only with it; until then a hang-up ends the process as usual.
     signal.signal(signal.SIGHUP, signal.SIG_DFL)

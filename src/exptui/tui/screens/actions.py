@@ -115,7 +115,7 @@ class Actions(Looking):
 
     def action_stop(self) -> None:
         """Stop the run, or the verification of what is selected, after a yes."""
-        chosen = self.subject
+        chosen = self.chosen()
         if isinstance(chosen, RunRow | ArchiveRow) and (
             verifying := self.snapshot.verification_name(chosen.run_id)
         ):
@@ -210,8 +210,8 @@ class Actions(Looking):
         self._operate("archive", runs[0].run_id if len(runs) == 1 else present.plural(len(runs), "run"), work)
 
     def _archived(self) -> ArchiveRow | None:
-        if isinstance(self.subject, ArchiveRow):
-            return self.subject
+        if isinstance(row := self.chosen(), ArchiveRow):
+            return row
         self.say("choose an archive first: 3 goes to them", good=False)
         return None
 
@@ -239,7 +239,7 @@ class Actions(Looking):
 
     def action_verify(self) -> None:
         """What it will cost, and then: start."""
-        row = self.subject
+        row = self.chosen()
         if not isinstance(row, RunRow | ArchiveRow):
             self.say("choose a run or an archive first", good=False)
             return

@@ -34,9 +34,14 @@ class Looking(Listed):
 
     # Who is meant
 
+    def chosen(self) -> Subject | None:
+        """What is under the cursor now: a key typed right behind a move is for where it moved to."""
+        self.select()
+        return self.subject
+
     def _stem(self) -> str:
         """The config that is meant: the one under the cursor, or that of the run or archive."""
-        match self.subject:
+        match self.chosen():
             case ConfigRow() as row:
                 return row.stem
             case RunRow() as row:
@@ -47,8 +52,8 @@ class Looking(Listed):
 
     def _run(self) -> RunRow | None:
         """The run under the cursor; says so when there is none."""
-        if isinstance(self.subject, RunRow):
-            return self.subject
+        if isinstance(row := self.chosen(), RunRow):
+            return row
         self.say("choose a run first: 2 goes to the runs", good=False)
         return None
 
@@ -151,8 +156,8 @@ class Looking(Listed):
         """The marked runs: the pinned one first, else the oldest."""
         ids = [row.run_id for row in reversed(self._marked())]
         pinned = self.snapshot.baseline
-        if len(ids) < 2 and isinstance(self.subject, RunRow):
-            ids = list(dict.fromkeys([*ids, self.subject.run_id]))
+        if len(ids) < 2 and isinstance(row := self.chosen(), RunRow):
+            ids = list(dict.fromkeys([*ids, row.run_id]))
             if pinned and pinned not in ids and self.snapshot.run(pinned):
                 ids.insert(0, pinned)
         if len(ids) < 2:
@@ -247,7 +252,7 @@ class Looking(Listed):
 
     def action_copy(self) -> None:
         """A menu of what can be copied."""
-        row = self.subject
+        row = self.chosen()
         if row is None:
             return
         rows: list[tuple[str, str]] = []
