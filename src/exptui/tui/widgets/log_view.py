@@ -8,7 +8,7 @@ length of the scrollbar is an estimate.
 from __future__ import annotations
 
 import re
-from bisect import bisect_right
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import accumulate
 from typing import ClassVar
@@ -20,25 +20,22 @@ from textual.binding import Binding, BindingType
 from textual.geometry import Size
 from textual.message import Message
 from textual.reactive import reactive
-from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
 from exptui.core.monitor.index import LogWindow
 from exptui.core.monitor.pattern import TooSlow
 from exptui.core.monitor.text import clean
-from exptui.tui.widgets.log_lines import MUTED, styled, wrapped
+from exptui.tui.picture import Cell, Ink
+from exptui.tui.widgets.direct import DirectView
+from exptui.tui.widgets.log_lines import MUTED, Places, plain, styled, wrapped
 from exptui.tui.widgets.log_search import ERRORS, compiled, matched, spans
 
 MARGIN = 200  # lines asked for beyond those in sight, on either side
-HITS_CAP = 200  # matches highlighted in one line
-SOON = (
-    0.01  # processor seconds that a pattern may take on one line, or to be compiled, before it is left alone
-)
 HIT = Style(reverse=True, bold=True)
 CURRENT = Style(bold=True, underline=True)
 
 
-class LogView(ScrollView, can_focus=True):
+class LogView(DirectView, can_focus=True):
     """A log of any size, its end followed until the user scrolls up."""
 
     ALLOW_SELECT = False
@@ -106,8 +103,7 @@ class LogView(ScrollView, can_focus=True):
         self._room = 1
         """Cells there are for the text of a line, beside the line numbers."""
         self._widest = 0
-        self._tops: list[int] = []
-        """While wrapping: the row where each line of the window begins, and where the last one ends."""
+        self._places = Places()
         self._rows: dict[bytes, list[Text]] = {}
         self._sought = self._hunted = ""
         self._lit: re.Pattern[str] | None = None
@@ -115,6 +111,9 @@ class LogView(ScrollView, can_focus=True):
         self._goal: int | None = None
         """The line to bring into sight once it is there."""
         self._notice = self._kept = self._passed = self._told = ""
+        self._look: tuple[object, ...] = ()
+        self._known: dict[tuple[object, ...], list[Cell]] = {}
+        """The rows that were painted last, as long as the pane looks like `_look`."""
 
     @property
     def status(self) -> str:
@@ -148,7 +147,7 @@ class LogView(ScrollView, can_focus=True):
     def show(self, window: LogWindow) -> None:
         """Take over a window. Nothing is painted again for an equal one."""
         self._asked = False
-        old, top = self._window, self._locate(self.scroll_offset.y)
+        old, top = self._window, self._places.locate(self.scroll_offset.y)
         if window == old:
             return
         if window.generation != old.generation:
@@ -157,11 +156,11 @@ class LogView(ScrollView, can_focus=True):
             self._paused_at += window.moved
             if top[0] >= old.numbered:
                 top = top[0] + window.moved, top[1]
-        self._window = window
+        self._window, self.holding = window, True
         still = self._lay_out(top) and not self.wrap
-        for line in range(*self._in_sight()) if still else ():
-            if old.at(line) != window.at(line):
-                self.refresh_lines(line)
+        self.holding = False
+        if not still or any(old.at(line) != window.at(line) for line in range(*self._in_sight())):
+            self.repaint()
         self._ask()
         self._tell()
 
@@ -189,7 +188,7 @@ class LogView(ScrollView, can_focus=True):
             self.following = False
             self._hit = self._goal = line
             self._reveal()
-            self.refresh()
+            self.repaint()
         self._tell()
 
     def filter(self, pattern: str) -> None:
@@ -199,22 +198,46 @@ class LogView(ScrollView, can_focus=True):
             self.post_message(self.FilterWanted(pattern))
         self._tell()
 
+    def rows(self) -> Iterator[list[Cell]]:
+        """Most lines are plain, and most were there before."""
+        base, window, x = self.base or self.rich_style, self._window, self.scroll_offset.x
+        look = (base, self._room, x, self._gutter, self._lit, self.wrap, self.numbers)
+        known, self._known = (self._known if look == self._look else {}), {}
+        self._look = look
+        ink = Ink(self.cells_of(Segment(" ", base))[0][1])
+        more = self.cells_of(Segment("›", base + MUTED))[0]
+        for y in range(self.scrollable_content_region.height):
+            line, part = self._places.locate(self.scroll_offset.y + y)
+            data, number = window.at(line)
+            here = (data, part, number if self.numbers else 0, line == self._hit, line < window.count)
+            row = known.get(here)
+            if row is None:
+                text = plain(data) if data and not (self.numbers or self._lit or line == self._hit) else None
+                if text is not None and (len(text) <= self._room or not self.wrap):
+                    row = [ink[character] for character in text[x : x + self._room].ljust(self._room)]
+                    row[-1:] = [more] if len(text) > x + self._room else row[-1:]
+                else:
+                    row = self.cells_of(self.render_line(y))
+            self._known[here] = row
+            yield row
+
     def render_line(self, y: int) -> Strip:
-        line, part = self._locate(self.scroll_offset.y + y)
+        base = self.base or self.rich_style
+        line, part = self._places.locate(self.scroll_offset.y + y)
         if line >= self._window.count:
-            return Strip.blank(self.scrollable_content_region.width, self.rich_style)
+            return Strip.blank(self.scrollable_content_region.width, base)
         data, number = self._window.at(line)
         rows = [Text("…", MUTED)] if data is None else self._pieces(data)
         strip = Strip(rows[min(part, len(rows) - 1)].render(self.app.console))
         x, room = self.scroll_offset.x, self._room
         cut = strip.cell_length > x + room
-        style = self.rich_style + CURRENT if line == self._hit else self.rich_style
+        style = base + CURRENT if line == self._hit else base
         strip = strip.crop_extend(x, x + room - cut, None).apply_style(style)
         known = self._window.numbered is None or line < self._window.numbered
         gutter = f"{number + 1:,}" if known and not part else ""
         before = [Segment(gutter.rjust(self._gutter - 1) + " ", MUTED)] if self._gutter else []
         after = [Segment("›" * cut, MUTED)]
-        return Strip.join([Strip(before), strip, Strip(after)]).apply_style(self.rich_style)
+        return Strip.join([Strip(before), strip, Strip(after)]).apply_style(base)
 
     def watch_scroll_y(self, old_value: float, new_value: float) -> None:
         super().watch_scroll_y(old_value, new_value)
@@ -233,13 +256,13 @@ class LogView(ScrollView, can_focus=True):
     def watch_wrap(self) -> None:
         self._rows.clear()
         self.scroll_to(x=0, animate=False)
-        self._lay_out(self._locate(self.scroll_offset.y))
+        self._lay_out(self._places.locate(self.scroll_offset.y))
 
     def watch_numbers(self) -> None:
-        self._lay_out(self._locate(self.scroll_offset.y))
+        self._lay_out(self._places.locate(self.scroll_offset.y))
 
     def on_resize(self) -> None:
-        self._lay_out(self._locate(self.scroll_offset.y))
+        self._lay_out(self._places.locate(self.scroll_offset.y))
         self._ask()
         self._tell()
 
@@ -290,7 +313,7 @@ class LogView(ScrollView, can_focus=True):
             if lit != self._lit:
                 self._lit, self._notice = lit, ""
                 self._rows.clear()
-                self.refresh()
+                self.repaint()
         self._tell()
         return valid is not None
 
@@ -310,7 +333,7 @@ class LogView(ScrollView, can_focus=True):
 
     def _in_sight(self) -> tuple[int, int]:
         y = self.scroll_offset.y
-        return self._locate(y)[0], self._locate(y + max(1, self.size.height) - 1)[0] + 1
+        return self._places.locate(y)[0], self._places.locate(y + max(1, self.size.height) - 1)[0] + 1
 
     @property
     def _gutter(self) -> int:
@@ -323,15 +346,16 @@ class LogView(ScrollView, can_focus=True):
         self._room = max(2, self.scrollable_content_region.width - self._gutter)
         lines, rows = self._window.lines, self._rows
         if before[0] != self._room:
-            self.refresh()
+            self.repaint()
             rows = {} if self.wrap else rows
         self._rows = {line: rows[line] for line in lines if line in rows}
-        self._tops = []
+        self._places = Places(self._window.first)
         if self.wrap and lines:
-            self._tops = list(accumulate((len(self._pieces(line)) for line in lines), initial=0))
-            self.refresh()
+            tops = accumulate((len(self._pieces(line)) for line in lines), initial=0)
+            self._places = Places(self._window.first, tuple(tops))
+            self.repaint()
         self._widen()
-        y = self.max_scroll_y if self.following else self._row_of(*top)
+        y = self.max_scroll_y if self.following else self._places.row_of(*top)
         self.scroll_to(y=y, animate=False)
         self._reveal()
         return before == (self._room, self.scroll_offset)
@@ -342,15 +366,18 @@ class LogView(ScrollView, can_focus=True):
             width = 0
         else:
             here = [self._window.at(line)[0] for line in range(*self._in_sight())]
-            cells = [self._pieces(data)[0].cell_len for data in here if data]
-            width = self._widest = max(self._widest, *cells, 0)
-        self.virtual_size = Size(width + self._gutter, self._row_of(self._window.count))
+            width = self._widest = max(self._widest, *(self._width(data) for data in here if data), 0)
+        self.extend(Size(width + self._gutter, self._places.row_of(self._window.count)))
+
+    def _width(self, line: bytes) -> int:
+        text = plain(line)
+        return self._pieces(line)[0].cell_len if text is None else len(text)
 
     def _reveal(self) -> None:
         """Bring the match that was found into sight; once more when its line has come."""
         if (goal := self._goal) is None:
             return
-        row, y, height = self._row_of(goal), self.scroll_offset.y, self.size.height
+        row, y, height = self._places.row_of(goal), self.scroll_offset.y, self.size.height
         if not y <= row < y + height:
             self.scroll_to(y=row - height // 3, animate=False)
         data = self._window.at(goal)[0]
@@ -378,21 +405,3 @@ class LogView(ScrollView, can_focus=True):
                 text.stylize(HIT, *span)
             self._rows[line] = wrapped(text, self._room) if self.wrap else [text]
         return self._rows[line]
-
-    def _locate(self, row: int) -> tuple[int, int]:
-        """The line that a row shows, and which row of that line it is."""
-        within = row - self._window.first
-        if not self._tops or within < 0:
-            return row, 0
-        if within >= self._tops[-1]:
-            return row - self._tops[-1] + len(self._tops) - 1, 0
-        at = bisect_right(self._tops, within) - 1
-        return self._window.first + at, within - self._tops[at]
-
-    def _row_of(self, line: int, part: int = 0) -> int:
-        at = line - self._window.first
-        if not self._tops or at < 0:
-            return line
-        if at >= len(self._tops) - 1:
-            return line + self._tops[-1] - len(self._tops) + 1
-        return self._window.first + min(self._tops[at] + part, self._tops[at + 1] - 1)
