@@ -19,8 +19,8 @@ from textual.geometry import Offset, Region
 from textual.message import Message
 from textual.widget import Widget
 
-from exptui.tui.picture import Picture
 from exptui.tui.pace import Pace
+from exptui.tui.picture import Picture
 
 QUESTION = "\x1b[6n"
 TOGETHER = ("\x1b[?2026h", "\x1b[?2026l")

@@ -9,7 +9,7 @@ from rich.color import ColorSystem
 from rich.segment import Segment
 from rich.style import Style
 
-from exptui.tui.picture import PLAIN, Picture, Cell, cells, change, pen
+from exptui.tui.picture import PLAIN, Cell, Picture, cells, change, pen
 
 WIDTH, HEIGHT = 14, 7
 STYLES = [
@@ -21,7 +21,7 @@ STYLES = [
 PIECES = ["a", "b", "xyz", " ", "日本", "é", "▶", "⠿", "   ", "step 12"]
 
 
-def picture(screen: pyte.Screen) -> list[list[object]]:
+def shown(screen: pyte.Screen) -> list[list[object]]:
     return [[screen.buffer[y][x] for x in range(WIDTH)] for y in range(HEIGHT)]
 
 
@@ -77,7 +77,7 @@ def test_the_terminal_shows_what_was_painted(given: list[list[tuple[object, ...]
         for y, row in enumerate(picture.wanted):
             whole.put(y, 0, row)
         other.feed(whole.difference())
-        assert picture(screen) == picture(plain)
+        assert shown(screen) == shown(plain)
         assert all(cell_len("".join(character for character, _ in row)) == WIDTH for row in picture.wanted)
         assert picture.difference() == ""
 

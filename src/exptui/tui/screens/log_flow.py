@@ -90,7 +90,9 @@ class LogFlow(Base):
     def on_log_grew(self, event: LogGrew) -> None:
         """Have it read, if it is still the one that is shown."""
         event.stop()
-        if isinstance(self.subject, RunRow) and event.places[:1] == (self.subject.view.files / "trainer.log",):
+        if isinstance(self.subject, RunRow) and event.places[:1] == (
+            self.subject.view.files / "trainer.log",
+        ):
             self.ask_log(self.subject, moved=False)
         else:
             self.follower.shown(UNSEEN)

@@ -199,7 +199,6 @@ class DetailPane(Vertical):
 
     def _overview(self, detail: Detail) -> None:
         """The facts, two charts, loss first, and as much of the log as there is room for."""
-        from exptui.tui import overview
 
         used = self._facts(detail)
         names = sorted(self.groups, key=lambda name: (name != "loss", name != "accuracy"))[:2]

@@ -16,7 +16,7 @@ from typing import ClassVar
 from rich.segment import Segment
 from rich.style import Style
 from rich.text import Text
-from textual.binding import Binding, BindingType
+from textual.binding import BindingType
 from textual.geometry import Size
 from textual.message import Message
 from textual.reactive import reactive
@@ -27,6 +27,7 @@ from exptui.core.monitor.pattern import TooSlow
 from exptui.core.monitor.text import clean
 from exptui.tui.picture import Cell, Ink
 from exptui.tui.widgets.direct import DirectView
+from exptui.tui.widgets.log_keys import KEYS
 from exptui.tui.widgets.log_lines import MUTED, Places, plain, styled, wrapped
 from exptui.tui.widgets.log_search import ERRORS, compiled, matched, spans
 
@@ -42,27 +43,7 @@ class LogView(DirectView, can_focus=True):
     DEFAULT_CSS = """
     LogView { overflow-x: auto; overflow-y: scroll; scrollbar-size-horizontal: 0; }
     """
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding(keys, action, description, show=False)
-        for keys, action, description in (
-            ("up,k", "move(-1)", "Up"),
-            ("down,j", "move(1)", "Down"),
-            ("pageup", "move_page(-1.0)", "Page up"),
-            ("pagedown", "move_page(1.0)", "Page down"),
-            ("ctrl+u", "move_page(-0.5)", "Half a page up"),
-            ("ctrl+d", "move_page(0.5)", "Half a page down"),
-            ("g,home", "top", "First line"),
-            ("G,end,F", "follow", "Last line, and follow"),
-            ("left,h", "move(0, -8)", "Left"),
-            ("right,l", "move(0, 8)", "Right"),
-            ("w", "toggle('wrap')", "Wrap"),
-            ("number_sign", "toggle('numbers')", "Line numbers"),
-            ("n", "again(1)", "Next match"),
-            ("N", "again(-1)", "Previous match"),
-            ("e", "error(1)", "Next error"),
-            ("E", "error(-1)", "Previous error"),
-        )
-    ]
+    BINDINGS: ClassVar[list[BindingType]] = KEYS
 
     following: reactive[bool] = reactive(True, repaint=False, init=False)  # noqa: FBT003
     wrap: reactive[bool] = reactive(False, init=False)  # noqa: FBT003
@@ -111,9 +92,8 @@ class LogView(DirectView, can_focus=True):
         self._goal: int | None = None
         """The line to bring into sight once it is there."""
         self._notice = self._kept = self._passed = self._told = ""
-        self._look: tuple[object, ...] = ()
         self._known: dict[tuple[object, ...], list[Cell]] = {}
-        """The rows that were painted last, as long as the pane looks like `_look`."""
+        """The rows that were painted last."""
 
     @property
     def status(self) -> str:
@@ -199,17 +179,23 @@ class LogView(DirectView, can_focus=True):
         self._tell()
 
     def rows(self) -> Iterator[list[Cell]]:
-        """Most lines are plain, and most were there before."""
+        """In sight. Most lines are plain, and most were there before."""
         base, window, x = self.base or self.rich_style, self._window, self.scroll_offset.x
-        look = (base, self._room, x, self._gutter, self._lit, self.wrap, self.numbers)
-        known, self._known = (self._known if look == self._look else {}), {}
-        self._look = look
+        look = (base, self._room, x, self._gutter, self._lit, self.wrap)
+        known, self._known = self._known, {}
         ink = Ink(self.cells_of(Segment(" ", base))[0][1])
         more = self.cells_of(Segment("›", base + MUTED))[0]
         for y in range(self.scrollable_content_region.height):
             line, part = self._places.locate(self.scroll_offset.y + y)
             data, number = window.at(line)
-            here = (data, part, number if self.numbers else 0, line == self._hit, line < window.count)
+            here = (
+                look,
+                data,
+                part,
+                self.numbers and (number, window.numbered),
+                line == self._hit,
+                line < window.count,
+            )
             row = known.get(here)
             if row is None:
                 text = plain(data) if data and not (self.numbers or self._lit or line == self._hit) else None
@@ -365,8 +351,8 @@ class LogView(DirectView, can_focus=True):
         if self.wrap:
             width = 0
         else:
-            here = [self._window.at(line)[0] for line in range(*self._in_sight())]
-            width = self._widest = max(self._widest, *(self._width(data) for data in here if data), 0)
+            here = filter(None, (self._window.at(line)[0] for line in range(*self._in_sight())))
+            width = self._widest = max(self._widest, *map(self._width, here), 0)
         self.extend(Size(width + self._gutter, self._places.row_of(self._window.count)))
 
     def _width(self, line: bytes) -> int:

@@ -340,7 +340,7 @@ async def test_wrapping_shows_every_row_and_keeps_the_place(tmp_path: Path) -> N
         view.found(1250)
         await until(pilot, lambda: any(row.endswith(" 1250") for row in rows(view)))
         await pilot.press("w", "w")
-        view.scroll_to(y=view._row_of(1230), animate=False)
+        view.scroll_to(y=view._places.row_of(1230), animate=False)
         seen = ""
         while " 1800" not in seen:
             await pilot.pause()
