@@ -24,16 +24,16 @@ class Follower:
         self._post = post
         self._places: tuple[Path, ...] = ()
         self._seen: object = None
-        self._period = UNSEEN
+        self._period = self._rest = UNSEEN
         self._free = threading.Event()
 
     def follow(self, places: tuple[Path, ...]) -> None:
         """From now on the log at one of these places."""
         self._places = places
 
-    def shown(self, period: float) -> None:
-        """The next look is due in `period` seconds."""
-        self._period = period
+    def shown(self, period: float = UNSEEN, rest: float = UNSEEN) -> None:
+        """The next look is due in `period` seconds; from then on, as long as nothing comes, every `rest` seconds."""
+        self._period, self._rest = period, rest
         self._free.set()
 
     def look(self) -> float:
@@ -45,7 +45,8 @@ class Follower:
             self._free.clear()
             self._post(LogGrew(places))
             self._free.wait(LATE)
-        return self._period
+            return self._period
+        return self._rest
 
 
 def _stamp(path: Path) -> tuple[int, int, int] | None:

@@ -91,7 +91,7 @@ class Pace:
         return max(0.0, self._last + (TOUCHED if urgent else self._period(CAP)) - now)
 
     def period(self, news: float) -> float:
-        """Seconds between two frames that repaint a pane of which a share of `news` is new.
+        """Seconds between two frames that repaint a pane of which a share of `news` is new in the time of a frame.
 
         One line more, which moves all others, costs as much as a pane of new ones where the terminal cannot move
         them; so a few lines wait a moment for each other.

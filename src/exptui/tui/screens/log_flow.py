@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from functools import cached_property, partial
 from typing import TYPE_CHECKING
 
@@ -9,7 +10,7 @@ from exptui.core.monitor.catalog import RunRow
 from exptui.core.monitor.text import clean
 from exptui.tui.bridge import Bridge
 from exptui.tui.driver import terminal
-from exptui.tui.follow import UNSEEN, Follower
+from exptui.tui.follow import Follower
 from exptui.tui.messages import LogGrew
 from exptui.tui.pace import FRAME
 from exptui.tui.widgets.detail import DetailPane
@@ -45,6 +46,7 @@ class LogFlow(Base):
         """What was found last: pattern, and which of its matches."""
         self._attended: list[Search] = []
         self._numbered: int | None = None
+        self._grew = 0.0
 
     @cached_property
     def logs(self) -> LogReader:
@@ -95,18 +97,22 @@ class LogFlow(Base):
         ):
             self.ask_log(self.subject, moved=False)
         else:
-            self.follower.shown(UNSEEN)
+            self.follower.shown()
 
     def _followed(self, window: LogWindow, before: int) -> None:
         """Say when to look again: as soon as the terminal can show more, later where it is not seen."""
         pane, driver = self.query_one(DetailPane), terminal(self.app)
-        view, period = pane.log_view, UNSEEN
-        if pane.tab == "log" and view.following:
-            news = (window.count - before) / max(1, view.size.height)
-            period = driver.pace.period(news) if driver else FRAME
-        elif view.following:
-            pane.show_tail(window.lines)
-        self.follower.shown(period)
+        view, new, now = pane.log_view, window.count - before, time.monotonic()
+        if not view.following or pane.tab != "log":
+            self.follower.shown()
+            if view.following:
+                pane.show_tail(window.lines)
+        elif new and driver:
+            share = new / (now - self._grew) * FRAME / max(1, view.size.height)
+            self.follower.shown(driver.pace.period(share), FRAME)
+        else:
+            self.follower.shown(FRAME, FRAME)
+        self._grew = now if new else self._grew
 
     def _place(self) -> tuple[int, int] | None:
         """Which lines are in sight, when it is not the end that is followed."""
