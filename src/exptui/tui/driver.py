@@ -201,8 +201,8 @@ def _erases() -> bool:
 
 
 def colors(app: App[Any]) -> ColorSystem | None:
-    """The colours there are; None where there are none."""
-    return app.console._color_system
+    """The colours there are; None where there are none, or none are wanted."""
+    return None if app.no_color else app.console._color_system
 
 
 def terminal(app: App[Any]) -> Driver | None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
+from rich.color import ColorSystem
 from rich.segment import Segment
 from rich.style import Style
+from textual.filter import ANSIToTruecolor, LineFilter
 from textual.geometry import Region, Size
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
@@ -48,6 +50,11 @@ class DirectView(ScrollView):
         if size != self.virtual_size:
             self.set_reactive(Widget.virtual_size, size)
             self._refresh_scrollbars()
+
+    def get_line_filters(self) -> Sequence[LineFilter]:
+        """Where there are but sixteen colours they are the terminal's own: its red is red, not the nearest of a hue."""
+        few = colors(self.app) is ColorSystem.STANDARD
+        return [one for one in super().get_line_filters() if not (few and isinstance(one, ANSIToTruecolor))]
 
     def cells_of(self, strip: Strip | Segment) -> list[Cell]:
         """As the compositor would show it."""
