@@ -52,12 +52,14 @@ class Terminal:
         self._bytes, self._fed, self._lock = bytearray(), 0, threading.Lock()
         self._screen = Screen(COLUMNS, ROWS)
         self._stream = pyte.ByteStream(self._screen)
+        self._reading = threading.Event()
+        self._reading.set()
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
 
     def _read(self) -> None:
         try:
-            while chunk := os.read(self._master, 1 << 16):
+            while self._reading.wait() and (chunk := os.read(self._master, 1 << 16)):
                 with self._lock:
                     self._bytes += chunk
         except OSError:
@@ -75,6 +77,20 @@ class Terminal:
         self._stream.feed(written[self._fed :])
         self._fed = len(written)
         return "\n".join(line.rstrip() for line in self._screen.display)
+
+    def stop_reading(self) -> None:
+        """From now on what is written stays where it is, as on a link that hangs."""
+        self._reading.clear()
+
+    def read_on(self) -> None:
+        """The link is back."""
+        self._reading.set()
+
+    def quiet(self, seconds: float) -> int:
+        """How many bytes came in so long."""
+        before = len(self.written)
+        threading.Event().wait(seconds)
+        return len(self.written) - before
 
     def keys(self, pressed: str) -> None:
         """Press keys, one byte each."""
@@ -100,6 +116,7 @@ class Terminal:
         """Press q; returns the exit code."""
         self.keys("q")
         code = self.child.wait(PATIENCE)
+        self.read_on()
         self._reader.join(PATIENCE)
         return code
 
@@ -108,5 +125,6 @@ class Terminal:
         if self.child.poll() is None:
             self.child.kill()
             self.child.wait()
+        self.read_on()
         self._reader.join(PATIENCE)
         os.close(self._master)

@@ -9,16 +9,19 @@ import signal
 import sys
 import termios
 import time
-from typing import ClassVar
+from typing import Any, ClassVar
 
+from textual._compositor import CompositorUpdate
 from textual.app import App
-from textual.binding import BindingType
+from textual.binding import Binding, BindingType
+from textual.screen import Screen
 from textual.theme import Theme
 
 from exptui.core.errors import ExptuiError
 from exptui.core.monitor.text import clean
 from exptui.core.workspace import Workspace
 from exptui.tui.commands import keymap
+from exptui.tui.driver import Driver, terminal
 from exptui.tui.screens.main import MainScreen
 
 THEME = Theme(
@@ -51,11 +54,11 @@ class Exptui(App[None]):
 
     TITLE = "exptui"
     ENABLE_COMMAND_PALETTE = False
-    BINDINGS: ClassVar[list[BindingType]] = []
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("ctrl+l", "repaint", show=False, priority=True)]
     CSS_PATH = "app.tcss"
 
     def __init__(self, workspace: Workspace) -> None:
-        super().__init__()
+        super().__init__(driver_class=Driver)
         self.workspace = workspace
         self._terminal: select.poll | None = None
         # Before the style sheets are parsed: once, and with these colours.
@@ -87,6 +90,12 @@ class Exptui(App[None]):
         """Ctrl-C, which ends nothing here."""
         self.notify("Ctrl-C ends nothing here. q leaves; runs go on without exptui.", markup=False)
 
+    def action_repaint(self) -> None:
+        """Send the whole screen: somebody else wrote on it."""
+        if driver := terminal(self):
+            driver.picture.forget()
+        self.refresh()
+
     def _watch_terminal(self) -> None:
         """Leave on SIGHUP and SIGTERM, and when the terminal has gone without a signal."""
         if self.is_headless:
@@ -101,6 +110,15 @@ class Exptui(App[None]):
     def _look_at_terminal(self) -> None:
         if self._terminal is not None and any(event & GONE for _, event in self._terminal.poll(0)):
             self.hang_up()
+
+    def _display(self, screen: Screen[Any], renderable: Any) -> None:
+        """Have a frame shown: as a difference, where there is a terminal."""
+        driver = terminal(self)
+        if driver and isinstance(renderable, CompositorUpdate) and self._running and not self._batch_count:
+            driver.show(renderable, self.screen.outer_size.clamp_offset(self.cursor_position))
+            self.post_display_hook()
+        else:
+            super()._display(screen, renderable)
 
     def hang_up(self) -> None:
         """The terminal is gone: nothing can be said or restored any more. Runs and verifications go on."""
@@ -120,6 +138,8 @@ def run(workspace: Workspace) -> int:
     # The loop's handlers come only with it; until then a hang-up ends the process as usual.
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
     app.run()
+    if (driver := terminal(app)) and driver.stuck:
+        os._exit(app.return_code or 0)  # not one more word goes to a terminal that takes nothing
     if not app.return_code:
         from exptui.core.monitor import morning
 

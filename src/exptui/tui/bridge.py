@@ -17,7 +17,7 @@ from exptui.core.files import Cancel, Progress
 from exptui.core.monitor import places
 from exptui.core.monitor.catalog import Catalog, RunRow, Snapshot
 from exptui.core.monitor.run_rows import Runs
-from exptui.core.monitor.watch import Pace, Watcher
+from exptui.core.monitor.watch import BEAT, Pace, Watcher
 from exptui.core.runs import queue, run
 from exptui.core.workspace import Workspace
 from exptui.tui.listing import EMPTY, Choice, Lister, Listing
@@ -89,6 +89,15 @@ class Bridge:
         """Only answer: for a screen that does not show what changes."""
         self._thread(self._read)
 
+    def repeat(self, look: Callable[[], float]) -> None:
+        """Do something again and again on a thread of its own; it returns the seconds until the next time."""
+
+        def work() -> None:
+            while not self.stopping.wait(look()):
+                pass
+
+        self._thread(work)
+
     def stop(self) -> None:
         """Ask every thread to end; nothing is waited for."""
         self.stopping.set()
@@ -158,7 +167,7 @@ class Bridge:
 
         index = Index(places.cache(self.workspace.root) / "runs.sqlite3")
         catalog, last, first = Catalog(self.workspace, Roster(self.workspace, index)), Snapshot(), True
-        watcher, pace, said, at_work = Watcher(), Pace(), "", tuple[RunRow, ...]()
+        watcher, pace, said, at_work, looked = Watcher(), Pace(), "", tuple[RunRow, ...](), 0.0
         while not self.stopping.is_set():
             live = self._live(last, at_work)
             changes = watcher.changes(self._places(), live, self.stopping, self._locks())
@@ -166,9 +175,14 @@ class Bridge:
                 if watcher.polling != said:
                     said = watcher.polling
                     self.post(WatchingChanged(said))
+                # A log that grows is followed without all this; what else it tells can wait for the beat.
+                logs_only = bool(found) and all(path.name == "trainer.log" for path in found)
+                if logs_only and time.monotonic() - looked < BEAT / 1000:
+                    continue
                 due = found or self._look.is_set() or pace.due(time.monotonic())
                 if not (due or any(map(_moved, at_work))):
                     continue
+                looked = time.monotonic()
                 now = self._look_again(catalog, last, first=first)
                 if first:  # nothing competes with the first frame
                     self.shown.wait(FRAME)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from textual.message import Message
@@ -22,6 +23,14 @@ class SnapshotTaken(Message):
     def __init__(self, snapshot: Snapshot, listing: Listing) -> None:
         super().__init__()
         self.snapshot, self.listing = snapshot, listing
+
+
+class LogGrew(Message):
+    """The log at one of these places has more lines, or others, than before."""
+
+    def __init__(self, places: tuple[Path, ...]) -> None:
+        super().__init__()
+        self.places = places
 
 
 class Answered(Message):

@@ -269,9 +269,9 @@ def curves(base: str, detail: Detail, others: Sequence[tuple[str, Mapping[str, S
     return found
 
 
-def tail(detail: Detail, height: int) -> list[Line]:
+def tail(log: Sequence[bytes], height: int) -> list[Line]:
     """The last lines of the log that fit."""
-    shown = detail.log[-height:] if height > 0 else ()
+    shown = log[-height:] if height > 0 else ()
     return [[(clean_line(line, 400), "")] for line in shown]
 
 

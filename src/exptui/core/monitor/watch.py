@@ -11,8 +11,8 @@ import threading
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-DEBOUNCE = 50  # ms within which changes become one
-STEP, IDLE_STEP = 10, 100  # ms without a change after which they are given out; each step costs a wake-up
+DEBOUNCE = 100  # ms within which changes become one
+STEP, IDLE_STEP = 50, 100  # ms without a change after which they are given out; each step costs a wake-up
 BEAT = 1000  # ms after which to look without a change: the release of a lock is not one
 RARELY = 8.0  # s between looks at everything when nothing has changed for long
 NETWORK = {

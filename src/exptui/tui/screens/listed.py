@@ -14,6 +14,7 @@ from exptui.tui import lists, present
 from exptui.tui.listing import EMPTY, Choice, Listing, RunRows
 from exptui.tui.widgets.detail import DetailPane
 from exptui.tui.widgets.rows import RowList
+from exptui.tui.widgets.text import entitle
 
 if TYPE_CHECKING:
     from textual.screen import Screen
@@ -95,7 +96,7 @@ class Listed(Base):
             "archives": f"3 Archive {len(snapshot.archives)}",
         }
         for name, title in titles.items():
-            self.query_one(f"#{name}").border_title = Content(title)
+            entitle(self.query_one(f"#{name}"), Content(title))
 
     def on_row_list_resized(self, event: RowList.Resized) -> None:
         """The columns of the runs depend on the width."""

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import time
 from functools import cached_property, partial
 from typing import TYPE_CHECKING
 
 from exptui.core.monitor.catalog import RunRow
 from exptui.core.monitor.text import clean
 from exptui.tui.bridge import Bridge
+from exptui.tui.driver import terminal
+from exptui.tui.follow import Follower
+from exptui.tui.messages import LogGrew
+from exptui.tui.pace import FRAME
 from exptui.tui.widgets.detail import DetailPane
 from exptui.tui.widgets.text import Lines
 
@@ -41,6 +46,7 @@ class LogFlow(Base):
         """What was found last: pattern, and which of its matches."""
         self._attended: list[Search] = []
         self._numbered: int | None = None
+        self._grew = 0.0
 
     @cached_property
     def logs(self) -> LogReader:
@@ -53,6 +59,8 @@ class LogFlow(Base):
         """Logs have a thread of their own: they never wait for anything else that is read."""
         self.log_bridge = Bridge(self.workspace, self.post_message)
         self.log_bridge.read_only()
+        self.follower = Follower(self.post_message)
+        self.log_bridge.repeat(self.follower.look)
 
     def on_unmount(self) -> None:
         """End what works for the log."""
@@ -78,7 +86,33 @@ class LogFlow(Base):
             return self.logs.latest(next((path for path in places if path.exists()), places[1]), place)
 
         self.log_of = row.run_id
+        self.follower.follow(places)
         self.log_bridge.ask("log", read, partial(self._show_log, row.run_id))
+
+    def on_log_grew(self, event: LogGrew) -> None:
+        """Have it read, if it is still the one that is shown."""
+        event.stop()
+        if isinstance(self.subject, RunRow) and event.places[:1] == (
+            self.subject.view.files / "trainer.log",
+        ):
+            self.ask_log(self.subject, moved=False)
+        else:
+            self.follower.shown()
+
+    def _followed(self, window: LogWindow, before: int) -> None:
+        """Say when to look again: as soon as the terminal can show more, later where it is not seen."""
+        pane, driver = self.query_one(DetailPane), terminal(self.app)
+        view, new, now = pane.log_view, window.count - before, time.monotonic()
+        if not view.following or pane.tab != "log":
+            self.follower.shown()
+            if view.following:
+                pane.show_tail(window.lines)
+        elif new and driver:
+            share = new / (now - self._grew) * FRAME / max(1, view.size.height)
+            self.follower.shown(driver.pace.period(share), FRAME)
+        else:
+            self.follower.shown(FRAME, FRAME)
+        self._grew = now if new else self._grew
 
     def _place(self) -> tuple[int, int] | None:
         """Which lines are in sight, when it is not the end that is followed."""
@@ -97,7 +131,10 @@ class LogFlow(Base):
             pattern, start, step = self.sought
             self.sought = pattern, start + window.moved, step
         self._numbered = window.numbered
-        self.query_one(DetailPane).log_view.show(window)
+        view = self.query_one(DetailPane).log_view
+        before = view.count
+        view.show(window)
+        self._followed(window, before)
         if not window.complete:
             self._ask_again()
         self._tell()

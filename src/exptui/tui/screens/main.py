@@ -23,6 +23,7 @@ from exptui.core.workspace import Workspace
 from exptui.tui import present
 from exptui.tui.bridge import Bridge
 from exptui.tui.commands import COMMANDS, bindings
+from exptui.tui.compositor import QuickCompositor
 from exptui.tui.listing import EMPTY, SORTS
 from exptui.tui.messages import Answered, Failed, OperationEnded, OperationMoved, SnapshotTaken
 from exptui.tui.present import Span
@@ -66,6 +67,7 @@ class MainScreen(Actions, CurveFlow, LogFlow, Nightly, Screen[None]):
 
     def __init__(self, workspace: Workspace) -> None:
         super().__init__()
+        self._compositor = QuickCompositor()
         self.workspace = workspace
         self.bridge = Bridge(workspace, self.post_message)
         self.snapshot = Snapshot()

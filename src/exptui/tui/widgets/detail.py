@@ -15,7 +15,7 @@ from exptui.core.monitor.text import clean
 from exptui.tui import present
 from exptui.tui.widgets.rows import RowList
 from exptui.tui.widgets.tabs import TabStrip
-from exptui.tui.widgets.text import STYLES, Lines
+from exptui.tui.widgets.text import STYLES, Lines, entitle
 
 if TYPE_CHECKING:
     from exptui.core.curves.series import Series
@@ -45,6 +45,7 @@ class DetailPane(Vertical):
     def __init__(self, *, id: str) -> None:  # noqa: A002  textual's own name
         super().__init__(id=id)
         self.detail: Detail | None = None
+        self._room = 0
         self.snapshot: Snapshot | None = None
         self.machine: Machine | None = None
         self.differing: Mapping[str, Any] = {}
@@ -143,11 +144,12 @@ class DetailPane(Vertical):
 
         self.detail, self.snapshot, self.differing = detail, snapshot, differing
         name, beside, (state, tone) = overview.title(detail)
-        self.border_title = Content.assemble(
+        parts = (
             (clean(name, 60), "bold"),
             (f"  {clean(beside, 60)}  ", "$secondary"),
             (clean(state, 80), STYLES[tone]),
         )
+        entitle(self, Content.assemble(*parts))
         self.groups = {
             base: overview.curves(base, detail, others) for base in overview.grouped(detail.series)
         }
@@ -197,13 +199,19 @@ class DetailPane(Vertical):
 
     def _overview(self, detail: Detail) -> None:
         """The facts, two charts, loss first, and as much of the log as there is room for."""
-        from exptui.tui import overview
 
         used = self._facts(detail)
         names = sorted(self.groups, key=lambda name: (name != "loss", name != "accuracy"))[:2]
         self._curves(names, detail.share)
-        room = self.size.height - 6 - used - (CHART_HEIGHT if names else 0)
-        self.query_one("#tail", Lines).show(overview.tail(detail, max(0, room)))
+        self._room = max(0, self.size.height - 6 - used - (CHART_HEIGHT if names else 0))
+        self.show_tail(detail.log)
+
+    def show_tail(self, log: Sequence[bytes]) -> None:
+        """The last lines of the log, as far as there is room for them under the rest."""
+        from exptui.tui import overview
+
+        if self.tab == "overview":
+            self.query_one("#tail", Lines).show(overview.tail(log, self._room))
 
     def _curves(self, names: Sequence[str], reading: float) -> None:
         """Two charts side by side; none are made before there is something to draw."""

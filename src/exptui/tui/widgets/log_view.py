@@ -8,7 +8,7 @@ length of the scrollbar is an estimate.
 from __future__ import annotations
 
 import re
-from bisect import bisect_right
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import accumulate
 from typing import ClassVar
@@ -16,56 +16,34 @@ from typing import ClassVar
 from rich.segment import Segment
 from rich.style import Style
 from rich.text import Text
-from textual.binding import Binding, BindingType
+from textual.binding import BindingType
 from textual.geometry import Size
 from textual.message import Message
 from textual.reactive import reactive
-from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
 from exptui.core.monitor.index import LogWindow
 from exptui.core.monitor.pattern import TooSlow
 from exptui.core.monitor.text import clean
-from exptui.tui.widgets.log_lines import MUTED, styled, wrapped
+from exptui.tui.picture import Cell, Ink
+from exptui.tui.widgets.direct import DirectView
+from exptui.tui.widgets.log_keys import KEYS
+from exptui.tui.widgets.log_lines import MUTED, Places, plain, styled, wrapped
 from exptui.tui.widgets.log_search import ERRORS, compiled, matched, spans
 
 MARGIN = 200  # lines asked for beyond those in sight, on either side
-HITS_CAP = 200  # matches highlighted in one line
-SOON = (
-    0.01  # processor seconds that a pattern may take on one line, or to be compiled, before it is left alone
-)
 HIT = Style(reverse=True, bold=True)
 CURRENT = Style(bold=True, underline=True)
 
 
-class LogView(ScrollView, can_focus=True):
+class LogView(DirectView, can_focus=True):
     """A log of any size, its end followed until the user scrolls up."""
 
     ALLOW_SELECT = False
     DEFAULT_CSS = """
     LogView { overflow-x: auto; overflow-y: scroll; scrollbar-size-horizontal: 0; }
     """
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding(keys, action, description, show=False)
-        for keys, action, description in (
-            ("up,k", "move(-1)", "Up"),
-            ("down,j", "move(1)", "Down"),
-            ("pageup", "move_page(-1.0)", "Page up"),
-            ("pagedown", "move_page(1.0)", "Page down"),
-            ("ctrl+u", "move_page(-0.5)", "Half a page up"),
-            ("ctrl+d", "move_page(0.5)", "Half a page down"),
-            ("g,home", "top", "First line"),
-            ("G,end,F", "follow", "Last line, and follow"),
-            ("left,h", "move(0, -8)", "Left"),
-            ("right,l", "move(0, 8)", "Right"),
-            ("w", "toggle('wrap')", "Wrap"),
-            ("number_sign", "toggle('numbers')", "Line numbers"),
-            ("n", "again(1)", "Next match"),
-            ("N", "again(-1)", "Previous match"),
-            ("e", "error(1)", "Next error"),
-            ("E", "error(-1)", "Previous error"),
-        )
-    ]
+    BINDINGS: ClassVar[list[BindingType]] = KEYS
 
     following: reactive[bool] = reactive(True, repaint=False, init=False)  # noqa: FBT003
     wrap: reactive[bool] = reactive(False, init=False)  # noqa: FBT003
@@ -106,8 +84,7 @@ class LogView(ScrollView, can_focus=True):
         self._room = 1
         """Cells there are for the text of a line, beside the line numbers."""
         self._widest = 0
-        self._tops: list[int] = []
-        """While wrapping: the row where each line of the window begins, and where the last one ends."""
+        self._places = Places()
         self._rows: dict[bytes, list[Text]] = {}
         self._sought = self._hunted = ""
         self._lit: re.Pattern[str] | None = None
@@ -115,6 +92,8 @@ class LogView(ScrollView, can_focus=True):
         self._goal: int | None = None
         """The line to bring into sight once it is there."""
         self._notice = self._kept = self._passed = self._told = ""
+        self._known: dict[tuple[object, ...], list[Cell]] = {}
+        """The rows that were painted last."""
 
     @property
     def status(self) -> str:
@@ -148,7 +127,7 @@ class LogView(ScrollView, can_focus=True):
     def show(self, window: LogWindow) -> None:
         """Take over a window. Nothing is painted again for an equal one."""
         self._asked = False
-        old, top = self._window, self._locate(self.scroll_offset.y)
+        old, top = self._window, self._places.locate(self.scroll_offset.y)
         if window == old:
             return
         if window.generation != old.generation:
@@ -157,11 +136,11 @@ class LogView(ScrollView, can_focus=True):
             self._paused_at += window.moved
             if top[0] >= old.numbered:
                 top = top[0] + window.moved, top[1]
-        self._window = window
+        self._window, self.holding = window, True
         still = self._lay_out(top) and not self.wrap
-        for line in range(*self._in_sight()) if still else ():
-            if old.at(line) != window.at(line):
-                self.refresh_lines(line)
+        self.holding = False
+        if not still or any(old.at(line) != window.at(line) for line in range(*self._in_sight())):
+            self.repaint()
         self._ask()
         self._tell()
 
@@ -189,7 +168,7 @@ class LogView(ScrollView, can_focus=True):
             self.following = False
             self._hit = self._goal = line
             self._reveal()
-            self.refresh()
+            self.repaint()
         self._tell()
 
     def filter(self, pattern: str) -> None:
@@ -199,22 +178,52 @@ class LogView(ScrollView, can_focus=True):
             self.post_message(self.FilterWanted(pattern))
         self._tell()
 
+    def rows(self) -> Iterator[list[Cell]]:
+        """In sight. Most lines are plain, and most were there before."""
+        base, window, x = self.base or self.rich_style, self._window, self.scroll_offset.x
+        look = (base, self._room, x, self._gutter, self._lit, self.wrap)
+        known, self._known = self._known, {}
+        ink = Ink(self.cells_of(Segment(" ", base))[0][1])
+        more = self.cells_of(Segment("›", base + MUTED))[0]
+        for y in range(self.scrollable_content_region.height):
+            line, part = self._places.locate(self.scroll_offset.y + y)
+            data, number = window.at(line)
+            here = (
+                look,
+                data,
+                part,
+                self.numbers and (number, window.numbered),
+                line == self._hit,
+                line < window.count,
+            )
+            row = known.get(here)
+            if row is None:
+                text = plain(data) if data and not (self.numbers or self._lit or line == self._hit) else None
+                if text is not None and (len(text) <= self._room or not self.wrap):
+                    row = [ink[character] for character in text[x : x + self._room].ljust(self._room)]
+                    row[-1:] = [more] if len(text) > x + self._room else row[-1:]
+                else:
+                    row = self.cells_of(self.render_line(y))
+            self._known[here] = row
+            yield row
+
     def render_line(self, y: int) -> Strip:
-        line, part = self._locate(self.scroll_offset.y + y)
+        base = self.base or self.rich_style
+        line, part = self._places.locate(self.scroll_offset.y + y)
         if line >= self._window.count:
-            return Strip.blank(self.scrollable_content_region.width, self.rich_style)
+            return Strip.blank(self.scrollable_content_region.width, base)
         data, number = self._window.at(line)
         rows = [Text("…", MUTED)] if data is None else self._pieces(data)
         strip = Strip(rows[min(part, len(rows) - 1)].render(self.app.console))
         x, room = self.scroll_offset.x, self._room
         cut = strip.cell_length > x + room
-        style = self.rich_style + CURRENT if line == self._hit else self.rich_style
+        style = base + CURRENT if line == self._hit else base
         strip = strip.crop_extend(x, x + room - cut, None).apply_style(style)
         known = self._window.numbered is None or line < self._window.numbered
         gutter = f"{number + 1:,}" if known and not part else ""
         before = [Segment(gutter.rjust(self._gutter - 1) + " ", MUTED)] if self._gutter else []
         after = [Segment("›" * cut, MUTED)]
-        return Strip.join([Strip(before), strip, Strip(after)]).apply_style(self.rich_style)
+        return Strip.join([Strip(before), strip, Strip(after)]).apply_style(base)
 
     def watch_scroll_y(self, old_value: float, new_value: float) -> None:
         super().watch_scroll_y(old_value, new_value)
@@ -233,13 +242,13 @@ class LogView(ScrollView, can_focus=True):
     def watch_wrap(self) -> None:
         self._rows.clear()
         self.scroll_to(x=0, animate=False)
-        self._lay_out(self._locate(self.scroll_offset.y))
+        self._lay_out(self._places.locate(self.scroll_offset.y))
 
     def watch_numbers(self) -> None:
-        self._lay_out(self._locate(self.scroll_offset.y))
+        self._lay_out(self._places.locate(self.scroll_offset.y))
 
     def on_resize(self) -> None:
-        self._lay_out(self._locate(self.scroll_offset.y))
+        self._lay_out(self._places.locate(self.scroll_offset.y))
         self._ask()
         self._tell()
 
@@ -290,7 +299,7 @@ class LogView(ScrollView, can_focus=True):
             if lit != self._lit:
                 self._lit, self._notice = lit, ""
                 self._rows.clear()
-                self.refresh()
+                self.repaint()
         self._tell()
         return valid is not None
 
@@ -310,7 +319,7 @@ class LogView(ScrollView, can_focus=True):
 
     def _in_sight(self) -> tuple[int, int]:
         y = self.scroll_offset.y
-        return self._locate(y)[0], self._locate(y + max(1, self.size.height) - 1)[0] + 1
+        return self._places.locate(y)[0], self._places.locate(y + max(1, self.size.height) - 1)[0] + 1
 
     @property
     def _gutter(self) -> int:
@@ -323,15 +332,16 @@ class LogView(ScrollView, can_focus=True):
         self._room = max(2, self.scrollable_content_region.width - self._gutter)
         lines, rows = self._window.lines, self._rows
         if before[0] != self._room:
-            self.refresh()
+            self.repaint()
             rows = {} if self.wrap else rows
         self._rows = {line: rows[line] for line in lines if line in rows}
-        self._tops = []
+        self._places = Places(self._window.first)
         if self.wrap and lines:
-            self._tops = list(accumulate((len(self._pieces(line)) for line in lines), initial=0))
-            self.refresh()
+            tops = accumulate((len(self._pieces(line)) for line in lines), initial=0)
+            self._places = Places(self._window.first, tuple(tops))
+            self.repaint()
         self._widen()
-        y = self.max_scroll_y if self.following else self._row_of(*top)
+        y = self.max_scroll_y if self.following else self._places.row_of(*top)
         self.scroll_to(y=y, animate=False)
         self._reveal()
         return before == (self._room, self.scroll_offset)
@@ -341,16 +351,19 @@ class LogView(ScrollView, can_focus=True):
         if self.wrap:
             width = 0
         else:
-            here = [self._window.at(line)[0] for line in range(*self._in_sight())]
-            cells = [self._pieces(data)[0].cell_len for data in here if data]
-            width = self._widest = max(self._widest, *cells, 0)
-        self.virtual_size = Size(width + self._gutter, self._row_of(self._window.count))
+            here = filter(None, (self._window.at(line)[0] for line in range(*self._in_sight())))
+            width = self._widest = max(self._widest, *map(self._width, here), 0)
+        self.extend(Size(width + self._gutter, self._places.row_of(self._window.count)))
+
+    def _width(self, line: bytes) -> int:
+        text = plain(line)
+        return self._pieces(line)[0].cell_len if text is None else len(text)
 
     def _reveal(self) -> None:
         """Bring the match that was found into sight; once more when its line has come."""
         if (goal := self._goal) is None:
             return
-        row, y, height = self._row_of(goal), self.scroll_offset.y, self.size.height
+        row, y, height = self._places.row_of(goal), self.scroll_offset.y, self.size.height
         if not y <= row < y + height:
             self.scroll_to(y=row - height // 3, animate=False)
         data = self._window.at(goal)[0]
@@ -378,21 +391,3 @@ class LogView(ScrollView, can_focus=True):
                 text.stylize(HIT, *span)
             self._rows[line] = wrapped(text, self._room) if self.wrap else [text]
         return self._rows[line]
-
-    def _locate(self, row: int) -> tuple[int, int]:
-        """The line that a row shows, and which row of that line it is."""
-        within = row - self._window.first
-        if not self._tops or within < 0:
-            return row, 0
-        if within >= self._tops[-1]:
-            return row - self._tops[-1] + len(self._tops) - 1, 0
-        at = bisect_right(self._tops, within) - 1
-        return self._window.first + at, within - self._tops[at]
-
-    def _row_of(self, line: int, part: int = 0) -> int:
-        at = line - self._window.first
-        if not self._tops or at < 0:
-            return line
-        if at >= len(self._tops) - 1:
-            return line + self._tops[-1] - len(self._tops) + 1
-        return self._window.first + min(self._tops[at] + part, self._tops[at + 1] - 1)

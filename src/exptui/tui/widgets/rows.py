@@ -9,6 +9,7 @@ from typing import ClassVar, overload
 
 import msgspec
 from rich.cells import cell_len, set_cell_size
+from rich.color import ColorSystem
 from rich.segment import Segment
 from rich.style import Style
 from textual.binding import Binding, BindingType
@@ -19,6 +20,7 @@ from textual.reactive import reactive
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
+from exptui.tui.driver import colors
 from exptui.tui.present import Span
 
 COLORS = {
@@ -41,16 +43,21 @@ class Row(msgspec.Struct, frozen=True):
     right: tuple[Span, ...] = ()
 
 
-def tones(background: Color, theme: Mapping[str, str]) -> Mapping[str, Style]:
-    """The styles of the tones, and of the cursor, over a background; `theme`: its variables."""
+def tones(background: Color, theme: Mapping[str, str], colors: ColorSystem | None) -> Mapping[str, Style]:
+    """The styles of the tones, and of the cursor, over a background; `theme`: its variables.
+
+    Where the `colors` do not show a background, the cursor does without.
+    """
     color = {name: Color.parse(theme[variable]) for name, variable in COLORS.items()}
     found = {name: Style(color=one.rich_color) for name, one in color.items()}
     return {
         **found,
         "bold": Style(bold=True),
         "mark": found["warn"] + Style(bold=True),
-        "cursor": Style(bgcolor=background.blend(color["cursor"], CURSOR).rich_color, bold=True),
-        "blurred": Style(bgcolor=color["blurred"].rich_color),
+        "cursor": Style(bgcolor=background.blend(color["cursor"], CURSOR).rich_color, bold=True)
+        + Style(reverse=colors is None),
+        "blurred": Style(bgcolor=color["blurred"].rich_color)
+        + Style(underline=colors in (None, ColorSystem.STANDARD)),
     }
 
 
@@ -297,5 +304,5 @@ class RowList(ScrollView, can_focus=True):
         """What each tone is here; a style class for each would be matched with every rule, for every list."""
         background = self.background_colors[1]
         if self._toned[0] != background:
-            self._toned = background, tones(background, self.app.theme_variables)
+            self._toned = background, tones(background, self.app.theme_variables, colors(self.app))
         return self._toned[1]

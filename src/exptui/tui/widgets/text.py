@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 from rich.cells import cell_len
 from textual.content import Content
+from textual.widget import Widget
 from textual.widgets import Static
 
 from exptui.tui.present import Span
@@ -29,6 +30,12 @@ def content(spans: Iterable[Span]) -> Content:
 def block(lines: Iterable[Iterable[Span]]) -> Content:
     """Several lines."""
     return Content("\n").join([content(line) for line in lines])
+
+
+def entitle(widget: Widget, title: Content) -> None:
+    """Give a pane its title. Setting one paints the whole pane again, even where it is the same."""
+    if widget.border_title != title.markup:
+        widget.border_title = title
 
 
 class Lines(Static):
