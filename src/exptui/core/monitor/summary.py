@@ -14,6 +14,7 @@ from exptui.core.monitor.metrics import STEPS, Reader, as_float
 
 BLOCK = 1 << 17
 LONG = 1 << 20  # bytes from which a file is read on, and never as a whole
+EXACT = 2**53  # beyond it the series, whose steps are floats, have one step for several
 Summary = tuple[dict[str, float], int | None]
 _ROWS, _ROW = msgspec.json.Decoder(dict[str, Any]), msgspec.json.Decoder(dict[str, Any])
 _NOT_FINAL = {*STEPS, "epochs"}
@@ -45,7 +46,8 @@ def _plain(directory: str) -> Summary:
     name = next((name for name in STEPS if name in names), "")
     steps = [step for row in rows if type(step := row.get(name)) is int]
     kinds = set(map(type, chain.from_iterable(map(dict.values, rows))))
-    if len(steps) < len(rows) or steps != sorted(set(steps)) or dict in kinds:
+    odd = len(steps) < len(rows) or steps != sorted(set(steps)) or max(abs(steps[0]), abs(steps[-1])) > EXACT
+    if odd or dict in kinds:
         raise _OtherwiseError
     final, last = dict[str, float](), None
     wanted = [key for key in names if key not in STEPS]

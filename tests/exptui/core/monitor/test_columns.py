@@ -101,6 +101,8 @@ LINES = st.one_of(
 
 
 @given(LINES, st.sampled_from(["\n", "\r\n"]), st.booleans(), st.one_of(st.none(), ROWS))
+@example(['{"step": 9007199254740992, "loss": 1}', '{"step": 9007199254740993, "loss": 2}'], "\n", True, None)
+@example([json.dumps({"step": 10**400, "epoch": 3, "loss": 1})], "\n", True, None)
 def test_numbers_without_series_are_the_numbers(
     lines: list[str], end: str, ended: bool, report: dict[str, Any] | None
 ) -> None:
