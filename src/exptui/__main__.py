@@ -1,7 +1,17 @@
-"""`python -m exptui`."""
+"""`exptui`, and `python -m exptui`. A Ctrl-C before the commands are there ends it as quietly as one later."""
 
 import sys
 
-from exptui.cli import main
 
-sys.exit(main())
+def main() -> int:
+    """Run one command and return its exit code."""
+    try:
+        from exptui.cli import main as command
+    except KeyboardInterrupt:
+        print("\nexptui: interrupted", file=sys.stderr)
+        return 5  # as the commands say it
+    return command()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -41,6 +41,31 @@ def test_a_failed_run_is_3_and_bad_input_is_2_with_a_hint(tmp_path: Path) -> Non
     assert "Traceback" not in refused.stderr
 
 
+EARLY = """
+import sys
+class Interrupted:
+    def find_spec(self, name, *_):
+        if name == "exptui.cli": raise KeyboardInterrupt
+sys.meta_path.insert(0, Interrupted())
+from exptui.__main__ import main
+sys.exit(main())
+"""
+
+
+def test_an_interrupt_before_the_commands_are_there_shows_no_traceback() -> None:
+    done = subprocess.run([sys.executable, "-c", EARLY], capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stderr) == (5, "\nexptui: interrupted\n")
+
+
+def test_a_command_that_writes_recovers_first_and_says_so(tmp_path: Path) -> None:
+    space = workspace(tmp_path)
+    left = space.configs / ".a.toml.4194305.partial"  # of a process number that Linux does not give
+    left.touch()
+    done = exptui("run", "a", "--wait", cwd=tmp_path)
+    assert (done.returncode, left.exists()) == (0, False)
+    assert f"recovered: removed the unfinished {left.name}" in done.stderr
+
+
 def test_an_internal_error_is_70(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     def broken(*_: object) -> Workspace:
         raise ZeroDivisionError("\x1b]52;c;x\x07")

@@ -110,6 +110,9 @@ def main() -> None:
         writer = Writer.resume(given.output, hashlib.sha256(content).hexdigest())
     else:
         writer = Writer.create(given.output, digest, ("half",))
+    if not given.resume:
+        for name, text in wrong.get("early", {}).items():
+            (given.output / name).write_text(text)
     train(given.output, state, momentum, done, given.until_epoch, writer, wrong)
     writer.close()
     for name in wrong.get("skip", ()):

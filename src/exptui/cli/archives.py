@@ -12,6 +12,7 @@ import msgspec
 from exptui.cli.exits import CORRUPT, FAILED, OK, nobody_reads
 from exptui.cli.lists import print_json
 from exptui.cli.progress import ProgressLine
+from exptui.cli.recover import recovered
 from exptui.core.archive.check import Subset
 from exptui.core.audit import report as audit
 from exptui.core.audit.request import Options, Request
@@ -22,8 +23,7 @@ from exptui.core.workspace import Workspace
 
 def archive(arguments: argparse.Namespace) -> int:
     """Seal runs."""
-    workspace = Workspace.find(arguments.workspace)
-    recover(workspace)
+    workspace = recovered(Workspace.find(arguments.workspace))
     for name in arguments.runs:
         with ProgressLine(sys.stderr) as line:
             progress = partial(line.show, f"archiving {name}")
@@ -81,8 +81,7 @@ def check(arguments: argparse.Namespace) -> int:
 
 def verify(arguments: argparse.Namespace) -> int:
     """Run again and compare; the exit code is the worst verdict's."""
-    workspace = Workspace.find(arguments.workspace)
-    recover(workspace)
+    workspace = recovered(Workspace.find(arguments.workspace))
     names = ("keep_going", "timeout", "cause", "segments", "sample", "workers", "isolation", "network")
     options = Options(**{name: getattr(arguments, name) for name in names})
     reports = []
@@ -132,17 +131,10 @@ def _follow_audit(workspace: Workspace, directory: Path) -> audit.AuditReport:
 
 def restore(arguments: argparse.Namespace) -> int:
     """Unpack an archive into `results/`."""
-    workspace = Workspace.find(arguments.workspace)
-    recover(workspace)
+    workspace = recovered(Workspace.find(arguments.workspace))
     with ProgressLine(sys.stderr) as line:
         place = workspace.restore(
             arguments.archive, progress=partial(line.show, f"restoring {arguments.archive}")
         )
     print(clean(str(place)))
     return OK
-
-
-def recover(workspace: Workspace) -> None:
-    """Before a command that writes: what an earlier crash left, and what became of it."""
-    for message in workspace.recover():
-        print(f"recovered: {clean(message)}", file=sys.stderr)

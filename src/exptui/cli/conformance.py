@@ -10,10 +10,10 @@ from collections.abc import Iterator
 
 import msgspec
 
-from exptui.cli.archives import recover
 from exptui.cli.exits import UNKNOWN
 from exptui.cli.lists import print_json
 from exptui.cli.progress import ProgressLine
+from exptui.cli.recover import recovered
 from exptui.core.audit.conformity import Conformity, Row
 from exptui.core.monitor.text import clean
 from exptui.core.workspace import Workspace
@@ -25,8 +25,7 @@ LABELS = {"same": "same", "differs": "DIFFERS", "failed": "FAILED", "not possibl
 
 def conformance(arguments: argparse.Namespace) -> int:
     """Run the checks and print a table; the exit code says what was found."""
-    workspace = Workspace.find(arguments.workspace)
-    recover(workspace)
+    workspace = recovered(Workspace.find(arguments.workspace))
     check, last = workspace.conformance(
         arguments.trainer, workers=arguments.workers, timeout=arguments.timeout
     )

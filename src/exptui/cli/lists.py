@@ -18,7 +18,7 @@ from exptui.core.monitor.catalog import ArchiveRow, Catalog, RunRow, Snapshot, f
 from exptui.core.monitor.filter import matches
 from exptui.core.monitor.run_rows import Memory, ended, read_ended, read_run, view_of
 from exptui.core.monitor.text import clean
-from exptui.core.runs.run import RunView
+from exptui.core.runs.run import RunView, config_problem
 from exptui.core.workspace import Workspace
 
 R = TypeVar("R", RunRow, ArchiveRow)
@@ -56,7 +56,10 @@ def ls(arguments: argparse.Namespace) -> int:
     if arguments.what == "runs":
         _ls_runs(workspace, arguments)
         return OK
-    workspace.run_directories()  # where they cannot be read, that is the answer
+    if arguments.what == "archive":
+        workspace.has_archives()  # where they cannot be read, that is the answer
+    else:
+        workspace.run_directories()
     seen = Catalog(workspace).snapshot()
     for problem in seen.problems:
         _say(problem)
@@ -154,6 +157,8 @@ def show(arguments: argparse.Namespace) -> int:
         print(f"  {'command':14} {clean(' '.join(record.recipe.argv))}")
         if record.code_changed:
             print("  the code changed while it was running")
+        if problem := config_problem(view.path, record):
+            print(f"  {problem}")
     else:
         print("  not started by exptui: how it ran is unknown")
     for path in sorted(p for p in view.path.rglob("*") if p.is_file()):

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from exptui.cli.exits import FAILED, OK
 from exptui.cli.lists import outcome
+from exptui.cli.recover import recovered
 from exptui.core.configs.derive import parse_edits
 from exptui.core.errors import UsageError
 from exptui.core.monitor.logs import LogTail
@@ -26,7 +27,7 @@ def init(_: argparse.Namespace) -> int:
 
 def run(arguments: argparse.Namespace) -> int:
     """Start a run of each config."""
-    workspace = Workspace.find(arguments.workspace)
+    workspace = recovered(Workspace.find(arguments.workspace))
     names = arguments.configs
     if edits := parse_edits(arguments.edits):
         names = [workspace.derive(name, edits) for name in names]
@@ -35,7 +36,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 def resume(arguments: argparse.Namespace) -> int:
     """Go on with a run."""
-    workspace = Workspace.find(arguments.workspace)
+    workspace = recovered(Workspace.find(arguments.workspace))
     view, checkpoint = workspace.resume(arguments.run)
     attempt = view.record.attempts if view.record else 0
     print(f"attempt {attempt}, from {clean(checkpoint) or 'the start'}", file=sys.stderr)
@@ -66,7 +67,7 @@ def _follow(workspace: Workspace, run_id: str, lines: int) -> RunView:
 
 def stop(arguments: argparse.Namespace) -> int:
     """End a run."""
-    view = Workspace.find(arguments.workspace).stop(arguments.run)
+    view = Workspace.find(arguments.workspace).stop(arguments.run)  # a full disk must not be in the way
     print(f"{clean(view.run_id)}  {outcome(view)}")
     return OK
 
@@ -86,7 +87,7 @@ def logs(arguments: argparse.Namespace) -> int:
 
 def rm(arguments: argparse.Namespace) -> int:
     """Into the trash, or back out of it."""
-    workspace = Workspace.find(arguments.workspace)
+    workspace = recovered(Workspace.find(arguments.workspace))
     if arguments.undo:
         for name in arguments.runs or [""]:
             print(f"{clean(str(workspace.undo_remove(name)))} is back")

@@ -11,7 +11,7 @@ from exptui.core import notes
 from exptui.core.audit import RESTORATION
 from exptui.core.configs import config as configs
 from exptui.core.configs.config import Config
-from exptui.core.errors import ConfigError, CorruptError, UsageError
+from exptui.core.errors import ConfigError, CorruptError, StorageError, UsageError
 from exptui.core.files import one_name, storage_errors
 from exptui.core.notes import Notes
 from exptui.core.runs import run
@@ -116,9 +116,21 @@ class Contents:
         leftovers = record is not None and record.phase is run.Phase.EXITED and run.is_working(path, record)
         return RunView(path.name, path, state, record, "", leftovers)
 
+    def has_archives(self) -> bool:
+        """Whether there is an `archive/`.
+
+        Raises:
+            StorageError: there is something of that name which is none.
+        """
+        if os.path.lexists(self.archives) and not self.archives.is_dir():
+            raise StorageError(
+                f"{self.archives} is not a directory", "Move it away, or mount what should be there."
+            )
+        return self.archives.is_dir()
+
     def list_archives(self) -> list[Archived]:
         """What is in `archive/`, from its sidecars and ledger."""
-        if not self.archives.is_dir():
+        if not self.has_archives():
             return []
         from exptui.core.archive.listing import list_archives
 

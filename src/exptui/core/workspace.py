@@ -15,7 +15,7 @@ from exptui.core import notes
 from exptui.core.contents import Contents
 from exptui.core.errors import ArchiveError, RunError, UsageError
 from exptui.core.files import Cancel, Progress, storage_errors, write_atomic
-from exptui.core.runs.run import RunState, RunView
+from exptui.core.runs.run import RunState, RunView, config_problem
 
 # A verb imports what it needs when it is called: none waits for what another one needs.
 if TYPE_CHECKING:
@@ -179,14 +179,15 @@ class Workspace(Contents):
         from exptui.core.archive.seal import seal
 
         signer, view = signature.signer(wanted=sign), self.show(name)
-        whole = view.state in (RunState.FINISHED, RunState.EXTERNAL) and not view.problem
+        problem = view.problem or config_problem(view.path, view.record)
+        whole = view.state in (RunState.FINISHED, RunState.EXTERNAL) and not problem
         if view.state.live or view.leftovers:
             raise ArchiveError(
                 f"{view.run_id} is still at work", "Wait for its end, or stop it: exptui stop RUN"
             )
         if not whole and not incomplete:
             raise ArchiveError(
-                f"{view.run_id} is {view.state} {view.problem}".rstrip(),
+                f"{view.run_id} is {view.state} {problem}".rstrip(),
                 "To archive it all the same: --incomplete",
             )
         seed, card = prepare(view, incomplete=not whole)
@@ -217,6 +218,7 @@ class Workspace(Contents):
         """These archives, or all, and then the ledger; the options are those of `archive.check.check_all`."""
         from exptui.core.archive.check import check_all
 
+        self.has_archives()
         return check_all(self.archives, [self.archived(name) for name in names], **options)
 
     def restore(self, name: str, *, progress: Progress | None = None, cancel: Cancel | None = None) -> Path:

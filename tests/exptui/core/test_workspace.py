@@ -6,10 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from exptui.core.errors import ExptuiError, UsageError
-from exptui.core.runs.run import RunState
+from exptui.core.audit.report import Verdict
+from exptui.core.errors import ArchiveError, ExptuiError, StorageError, UsageError
+from exptui.core.runs.run import RunState, config_problem
 from exptui.core.workspace import Workspace
-from support import workspace
+from support import finished, verified, workspace
 
 
 @pytest.mark.parametrize(
@@ -74,3 +75,26 @@ def test_found_upward_from_below(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert Workspace.find(start=below).root == space.root
     with pytest.raises(UsageError, match="not a workspace"):
         Workspace.find(str(tmp_path))
+
+
+def test_an_archive_that_is_no_directory_is_said(tmp_path: Path) -> None:
+    space = workspace(tmp_path)
+    assert space.list_archives() == []
+    space.archives.write_text("")
+    for look in (space.list_archives, lambda: list(space.check_all())):
+        with pytest.raises(StorageError, match="is not a directory") as caught:
+            look()
+        assert caught.value.hint
+
+
+def test_a_config_edited_after_the_launch_is_no_evidence(tmp_path: Path) -> None:
+    space = workspace(tmp_path)
+    run_id = finished(space)
+    config = space.results / run_id / "config.toml"
+    config.write_text(config.read_text() + "# one more word\n")
+    with pytest.raises(ArchiveError, match=r"config\.toml was changed after"):
+        space.archive(run_id)
+    report = verified(space, run_id)
+    assert (report.verdict, "config.toml was changed" in report.reason) == (Verdict.UNKNOWN, True)
+    config.unlink()
+    assert "No such file" in config_problem(config.parent, space.show(run_id).record)

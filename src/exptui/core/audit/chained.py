@@ -48,6 +48,8 @@ def alone(bench: Bench, files: list[FileEntry], checkpoint: tuple[int, Path], ti
     ended = bench.run(words=resume.words(recipe, directory / name), timeout=timeout)
     if ended.problem:
         return Chained(name, ended.seconds, failed=ended.problem)
+    if again := _again(directory, recipe.checkpoints, number):
+        return Chained(name, ended.seconds, failed=f"it started anew instead of going on: it wrote {again}")
     found = mf.scan(directory, recipe.observational)
     there, when = {file.path for file in found}, mark.stat().st_mtime_ns
     numbers = {
@@ -68,6 +70,12 @@ def alone(bench: Bench, files: list[FileEntry], checkpoint: tuple[int, Path], ti
     if not slice_says and not any(audit.file_class == "identity" for audit in audits):
         return Chained(name, impossible=f"nothing is written behind {name}")
     return Chained(name, ended.seconds, tuple(audits), chronicle.first_mismatch(*sliced) if sliced else None)
+
+
+def _again(directory: Path, template: str, number: int) -> str:
+    """A checkpoint from before the one it was to go on from; empty where there is none."""
+    early = (path for one, path in resume.checkpoints(directory, template) if one < number)
+    return next((str(path.relative_to(directory)) for path in early), "")
 
 
 def _slices(base: Path, resumed: Path, digest: str) -> tuple[Chronicle, Chronicle] | None:

@@ -12,7 +12,7 @@ from typing import Literal
 import msgspec
 
 from exptui import chronicle
-from exptui.chronicle import Mismatch, Status
+from exptui.chronicle import Chronicle, Mismatch, Status
 from exptui.core.archive.manifest import FileEntry
 from exptui.core.files import BLOCK, canonical_json, sha256_bytes
 
@@ -174,7 +174,20 @@ def compare_chronicles(baseline: Path, candidate: Path, *, complete: bool) -> Mi
     ours, theirs = chronicle.read_for(baseline), chronicle.read_for(candidate)
     if ours is None or theirs is None or Status.CORRUPT in (ours.status, theirs.status):
         return None
-    if not complete:
-        common, marks = len(theirs.records), len(theirs.checkpoints)
-        ours = replace(ours, records=ours.records[:common], checkpoints=ours.checkpoints[:marks])
-    return chronicle.first_mismatch(ours, theirs)
+    return (chronicle.first_mismatch if complete else first_mismatch_so_far)(ours, theirs)
+
+
+def first_mismatch_so_far(baseline: Chronicle, candidate: Chronicle) -> Mismatch | None:
+    """The first cycle that differs, when the candidate may still grow: what it lacks at its end is no difference.
+
+    A checkpoint may be noted late; but where a record differs, one that was due before it is missing.
+    """
+    ours = replace(baseline, records=baseline.records[: len(candidate.records)])
+    found = chronicle.first_mismatch(
+        replace(ours, checkpoints=ours.checkpoints[: len(candidate.checkpoints)]), candidate
+    )
+    if found is None:
+        return None
+    due = sum(mark.cycle < found.cycle for mark in baseline.checkpoints)
+    due = max(due, len(candidate.checkpoints))
+    return chronicle.first_mismatch(replace(ours, checkpoints=ours.checkpoints[:due]), candidate)

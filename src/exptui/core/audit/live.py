@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from exptui import chronicle
 from exptui.chronicle import Checkpoint, Chronicle, CycleRecord, Follower, Mismatch
+from exptui.core.audit.compare import first_mismatch_so_far
 
 
 class LiveComparison:
@@ -46,13 +46,12 @@ class LiveComparison:
     def _compare(
         self, names: tuple[str, ...], records: tuple[CycleRecord, ...], marks: tuple[Checkpoint, ...]
     ) -> None:
-        ends = self.cycles + len(records), self.marks + len(marks)
         ours = replace(
             self.baseline,
-            records=self.baseline.records[self.cycles : ends[0]],
-            checkpoints=self.baseline.checkpoints[self.marks : ends[1]],
+            records=self.baseline.records[self.cycles :],
+            checkpoints=self.baseline.checkpoints[self.marks :],
         )
         theirs = replace(self.baseline, metric_names=names, records=records, checkpoints=marks)
-        self.mismatch = chronicle.first_mismatch(ours, theirs)
+        self.mismatch = first_mismatch_so_far(ours, theirs)
         if self.mismatch is None:
-            self.cycles, self.marks = ends
+            self.cycles, self.marks = self.cycles + len(records), self.marks + len(marks)

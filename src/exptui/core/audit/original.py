@@ -95,6 +95,8 @@ def _copy(source: Path, target: Path, progress: Progress, cancel: Cancel) -> Ori
     record, state = run.observe(source)
     if state.live or (record is not None and run.is_working(source, record)):
         raise ArchiveError(f"{source.name} is at work again")
+    if problem := run.config_problem(source, record):
+        raise ArchiveError(f"the original is not whole: {problem}")
     total = sum(size for _, size in mf.listing(source))
     if (free := free_bytes(target.parent)) < 2 * total:
         raise ArchiveError(f"a copy and a re-run need {2 * total} bytes and {free} are free")

@@ -6,17 +6,16 @@ slice of the chronicle; the last one must give the final files. By induction tha
 
 from __future__ import annotations
 
-import itertools
-import random
 import shutil
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
 import msgspec
+from msgspec.structs import replace as replace_struct
 
 from exptui import chronicle
 from exptui.chronicle import Chronicle, Mismatch, Status
@@ -26,9 +25,10 @@ from exptui.core.audit import compare
 from exptui.core.audit.compare import CONFIG, FileAudit
 from exptui.core.audit.live import LiveComparison
 from exptui.core.audit.original import Original
+from exptui.core.audit.pieces import Piece, checkpoints, plan, sample
 from exptui.core.audit.report import SegmentAudit, SegmentStatus, Verdict, worst
 from exptui.core.audit.rerun import Prepare, Rerun, Reruns, copied
-from exptui.core.errors import ArchiveError, RunError
+from exptui.core.errors import ArchiveError
 from exptui.core.files import Progress
 from exptui.core.runs import launch, resume
 from exptui.core.runs.run import Recipe
@@ -38,42 +38,23 @@ OnPhase = Callable[[str, str], Progress]
 
 
 @dataclass(frozen=True)
-class Mark:
-    """A checkpoint of the original: its number, its path, and the cycle it was written after.
-
-    `cuts`: a piece can begin there; not where the chronicle does not say at which cycle.
-    """
-
-    epoch: int
-    path: str
-    cycle: int | None
-    cuts: bool = True
-
-
-@dataclass(frozen=True)
-class Piece:
-    """From a checkpoint (None: the config) to another (None: the end); `outputs`: the checkpoints it must write."""
-
-    number: int
-    start: Mark | None
-    end: Mark | None
-    outputs: tuple[str, ...]
-
-    @property
-    def names(self) -> tuple[str, str]:
-        """Both ends, for people."""
-        return self.start.path if self.start else CONFIG, self.end.path if self.end else "the end"
-
-
-@dataclass(frozen=True)
 class Done:
-    """A piece that was run: what came of it, file by file, and where its chronicle first differs."""
+    """A piece that was run: what came of it, file by file, and where its chronicle first differs.
+
+    `passing`: the files that are not the piece's to write, as it left them, where it has them.
+    """
 
     piece: Piece
     rerun: Rerun
     audit: SegmentAudit
     files: dict[str, FileAudit]
     mismatch: Mismatch | None
+    passing: dict[str, FileAudit] = field(default_factory=dict)
+
+    @property
+    def missing(self) -> list[str]:
+        """What it was to write, or a piece before it, and did not."""
+        return [path for path, file in self.files.items() if file.status == "missing"]
 
 
 @dataclass(frozen=True)
@@ -117,65 +98,6 @@ def verify(original: Original, reruns: Reruns, phase: OnPhase) -> Outcome:
     with ThreadPoolExecutor(max_workers=reruns.workers + 1) as pool:
         done = list(pool.map(run, chosen))
     return _outcome(original, pieces, done)
-
-
-def checkpoints(files: Sequence[FileEntry], recipe: Recipe, seen: Chronicle | None) -> list[Mark]:
-    """The original's checkpoints by number, each with the cycle that the chronicle gives it.
-
-    Raises:
-        RunError: the trainer is not set up for it.
-    """
-    words = " ".join(recipe.resume)
-    if not recipe.checkpoints or "{checkpoint}" not in words or "{epoch}" not in words:
-        raise RunError(
-            "segments need a trainer that can be resumed and told where to stop",
-            "Set [trainer] checkpoints, and resume with {checkpoint} and {epoch}, or verify without --segments.",
-        )
-    pattern = resume.pattern(recipe.checkpoints)
-    found = [
-        (int(match[1]), file) for file in files if (match := pattern.fullmatch(file.path)) and match.groups()
-    ]
-    found.sort(key=lambda one: one[0])
-    marks = seen.checkpoints if seen else ()
-    digests = {mark.sha256.hex(): mark.cycle for mark in marks}
-    cycles: list[int | None] = (
-        [mark.cycle for mark in marks]
-        if len(marks) == len(found)
-        else [digests.get(file.sha256) for _, file in found]
-    )
-    return [
-        Mark(epoch, file.path, cycle, seen is None or cycle is not None)
-        for (epoch, file), cycle in zip(found, cycles, strict=True)
-    ]
-
-
-def plan(marks: Sequence[Mark], wanted: int) -> list[Piece]:
-    """At most `wanted` pieces of about the same number of checkpoints; the last mark is inside the last piece.
-
-    Raises:
-        ArchiveError: there are no two checkpoints.
-    """
-    inner = [mark for mark in marks[:-1] if mark.cuts]
-    if not inner:
-        raise ArchiveError("segments need at least two checkpoints; the original has fewer: verify the whole")
-    most = len(inner) + 1
-    count = min(wanted, most)
-    cuts = [inner[round(number * most / count) - 1] for number in range(1, count)]
-    bounds: list[Mark | None] = [None, *cuts, None]
-    pieces = []
-    for number, (start, end) in enumerate(itertools.pairwise(bounds)):
-        after, upto = start.epoch if start else -1, end.epoch if end else marks[-1].epoch
-        outputs = tuple(mark.path for mark in marks if after < mark.epoch <= upto)
-        pieces.append(Piece(number, start, end, outputs))
-    return pieces
-
-
-def sample(pieces: list[Piece], wanted: int) -> list[Piece]:
-    """The first, the last, and as many of the others as `wanted` leaves; all of them for 0. Not to be foreseen."""
-    if not wanted or wanted >= len(pieces):
-        return pieces
-    chosen = random.SystemRandom().sample(pieces[1:-1], wanted - 2)
-    return [pieces[0], *sorted(chosen, key=lambda piece: piece.number), pieces[-1]]
 
 
 class _Meter:
@@ -242,7 +164,7 @@ def _run(original: Original, reruns: Reruns, seen: Chronicle | None, meter: _Met
     done = _judge(original, piece, rerun, live)
     if live is None:
         meter(piece.number, 1)
-    if done.audit.status == "equal":
+    if done.audit.status == "equal" and not done.missing:
         shutil.rmtree(rerun.directory.parent, ignore_errors=True)
     return done
 
@@ -257,13 +179,17 @@ def _judge(original: Original, piece: Piece, rerun: Rerun, live: LiveComparison 
     if piece.end is None:
         wanted |= {path for path in here if not pattern.fullmatch(path)} | new
         wanted -= {CONFIG, chronicle.NAME if live else ""}  # that one is compared slice by slice
-    audits = compare.compare_files(
-        (original.directory, [file for path, file in here.items() if path in wanted]),
-        (rerun.directory, [file for path, file in there.items() if path in wanted]),
-        recipe.volatile,
-    )
-    files = {file.path: file for file in audits}
-    bad = [file for file in audits if file.diverged]
+
+    def compared(paths: set[str]) -> dict[str, FileAudit]:
+        ours, theirs = ([f for path, f in side.items() if path in paths] for side in (here, there))
+        both = (original.directory, ours), (rerun.directory, theirs)
+        return {file.path: file for file in compare.compare_files(*both, recipe.volatile)}
+
+    files = compared(wanted)
+    apart = {CONFIG, chronicle.NAME, *wanted}
+    passing = compared({path for path in here.keys() & there.keys() - apart if not pattern.fullmatch(path)})
+    # Whether another file is missing is known when all pieces are: the one that writes it may not be the last.
+    bad = [f for f in files.values() if f.diverged and (f.status != "missing" or f.path in piece.outputs)]
     mismatch = live.mismatch if live else None
     names = piece.names
 
@@ -272,7 +198,7 @@ def _judge(original: Original, piece: Piece, rerun: Rerun, live: LiveComparison 
         found = SegmentAudit(
             number=piece.number, begin=names[0], end=names[1], status=status, cycle=cycle, detail=detail
         )
-        return Done(piece, rerun, found, files, mismatch)
+        return Done(piece, rerun, found, files, mismatch, passing)
 
     if mismatch is not None:
         files = {path: file for path, file in files.items() if file.status == "equal"}
@@ -308,6 +234,25 @@ def _made(
     return audit("equal", f"copied, not made by it: {', '.join(old[:3])}" if old else "")
 
 
+def _inherited(done: list[Done], *, whole: bool) -> Done:
+    """The last piece; what it did not write again is as the latest piece before it left it (a vocabulary, a best)."""
+    *earlier, last = done
+    files = dict(last.files)
+    for path in last.missing:
+        found = next((one.passing[path] for one in reversed(earlier) if path in one.passing), None)
+        if found is not None:
+            files[path] = found
+        elif not whole:
+            files[path] = replace_struct(files[path], status="not compared")
+    audit, bad = last.audit, [file for file in files.values() if file.diverged]
+    if bad and audit.status == "equal":
+        detail = ", ".join(f"{file.path} {_how(file)}" for file in bad[:3])
+        audit = replace_struct(audit, status="differs", detail=detail)
+    elif audit.status == "equal":
+        shutil.rmtree(last.rerun.directory.parent, ignore_errors=True)
+    return replace(last, audit=audit, files=files)
+
+
 def _how(file: FileAudit) -> str:
     return file.status if file.offset is None else f"differs from byte {file.offset:,}"
 
@@ -322,9 +267,10 @@ def _header(original: Original, rerun: Rerun, piece: Piece) -> str:
 
 def _outcome(original: Original, pieces: list[Piece], done: list[Done]) -> Outcome:
     known: dict[str, FileAudit] = {}
+    whole = len(done) == len(pieces)
+    done = [*done[:-1], _inherited(done, whole=whole)]
     for one in done:
         known |= one.files
-    whole = len(done) == len(pieces)
     slices = all(one.audit.status == "equal" for one in done)
     files = [known.get(file.path) or _not_compared(file, slices=slices and whole) for file in original.files]
     extra = [file for path, file in known.items() if path not in {file.path for file in original.files}]

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Collection
 from pathlib import Path
 
 from exptui.core.errors import RunError
 from exptui.core.files import fsync_dir, rename, sha256_bytes, storage_errors
+from exptui.core.runs import process
+from exptui.core.runs.process import Process
 
 CLAIM = ".claim.json"  # in a directory that exptui made, until its run.json is there
 
@@ -18,8 +21,10 @@ def names(results: Path) -> frozenset[str]:
     return frozenset(entry.name for entry in os.scandir(results) if entry.is_dir(follow_symlinks=False))
 
 
-def find(results: Path, before: frozenset[str], config_sha256: str) -> str:
+def find(results: Path, before: frozenset[str], config_sha256: str, family: Collection[Process] = ()) -> str:
     """The directory made since `before` that holds the very config and is no run of exptui's; empty if none.
+
+    One that somebody outside the trainer's `family` writes in was started by hand meanwhile, and is not the trainer's.
 
     Raises:
         RunError: there are several.
@@ -32,6 +37,7 @@ def find(results: Path, before: frozenset[str], config_sha256: str) -> str:
         # In this order: a launcher takes its claim away when run.json is there.
         and not (results / name / CLAIM).exists()
         and not (results / name / "run.json").exists()
+        and set(process.writers(results / name)) <= {*family}
     ]
     if len(found) > 1:
         raise RunError(

@@ -102,6 +102,33 @@ def marked(marks: set[bytes]) -> list[Process]:
     return found
 
 
+def writers(directory: Path) -> list[Process]:
+    """All that have a file below a directory open for writing; what may not be looked into is not among them."""
+    below, found = f"{directory.resolve()}/", list[Process]()
+    for pid in _pids():
+        with contextlib.suppress(OSError):
+            opened = os.listdir(f"/proc/{pid}/fd")  # noqa: PTH208
+            if any(_writes(pid, fd) for fd in opened if _opened(pid, fd).startswith(below)):
+                found += of(pid)
+    return found
+
+
+def _opened(pid: int, fd: str) -> str:
+    try:
+        return os.readlink(f"/proc/{pid}/fd/{fd}")  # noqa: PTH115  of every descriptor there is
+    except OSError:
+        return ""
+
+
+def _writes(pid: int, fd: str) -> bool:
+    try:
+        lines = Path(f"/proc/{pid}/fdinfo/{fd}").read_text().splitlines()
+    except OSError:
+        return False
+    flags = next((int(line.split()[1], 8) for line in lines if line.startswith("flags:")), 0)
+    return flags & os.O_ACCMODE != os.O_RDONLY
+
+
 def oom_kills(root: Path = Path("/")) -> int:
     """How many processes of our cgroup the kernel has killed for want of memory; 0 where it does not count them."""
     try:

@@ -11,7 +11,7 @@ from typing import Literal
 import msgspec
 
 from exptui.core.errors import CorruptError
-from exptui.core.files import LockId, is_held, pretty_json, read_json, write_atomic
+from exptui.core.files import LockId, is_held, pretty_json, read_json, sha256_bytes, write_atomic
 from exptui.core.runs.process import Process, alive, boot_id, marked
 
 STAMP = re.compile(r"_\d{8}T\d{6}Z(-\d+)?$")
@@ -154,6 +154,17 @@ class RunView(msgspec.Struct, frozen=True):
         return own if own.is_dir() else self.path
 
 
+def config_problem(directory: Path, record: RunRecord | None) -> str:
+    """Why config.toml is not what the run was started with; empty where it is, or where that was not recorded."""
+    if record is None:
+        return ""
+    try:
+        same = sha256_bytes((directory / "config.toml").read_bytes()) == record.config_sha256
+    except OSError as error:
+        return f"config.toml: {error.strerror}"
+    return "" if same else "config.toml was changed after the run was started with it"
+
+
 def stem_of(run_id: str) -> str:
     """The experiment's name in a run id; the whole of a name that is not one."""
     return STAMP.sub("", run_id) or run_id
@@ -174,6 +185,15 @@ def read(directory: Path) -> RunRecord | None:
         return read_json(directory / "run.json", RunRecord)
     except FileNotFoundError:
         return None
+
+
+def stamp(directory: Path) -> tuple[int, int, int] | None:
+    """What changes whenever run.json does; None where there is none."""
+    try:
+        found = (directory / "run.json").stat()
+    except OSError:
+        return None
+    return found.st_ino, found.st_mtime_ns, found.st_size
 
 
 def attempt_file(directory: Path, number: int) -> Path:

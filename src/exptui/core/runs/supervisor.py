@@ -24,7 +24,7 @@ from pathlib import Path
 
 import msgspec
 
-from exptui.core.errors import ExptuiError
+from exptui.core.errors import ExptuiError, RunError
 from exptui.core.files import Lock, pretty_json, write_atomic
 from exptui.core.runs import adopt, environment, nightwatch, process, queue, run
 from exptui.core.runs.isolation import Isolation, prepare
@@ -35,6 +35,10 @@ from exptui.core.runs.run import Attempt, Exit, Phase
 PR_SET_CHILD_SUBREAPER = 36
 POLL = 0.25
 HEARTBEAT = 10.0
+OVERWRITTEN = (
+    "the trainer wrote a run.json of its own, which is exptui's: it is lost",
+    "Let it use another name.",
+)
 
 
 class Supervisor:
@@ -58,6 +62,8 @@ class Supervisor:
         self.attempt = Attempt(attempt=record.attempts)
         self.beaten = float("-inf")
         self.stop_requested = False
+        self.ours = run.stamp(directory)  # of run.json as it was written last
+        self.overwritten = False
         os.umask(0o002 if directory.stat().st_mode & stat.S_ISGID else 0o022)
         self.wake, wake_write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         signal.set_wakeup_fd(wake_write)
@@ -80,6 +86,14 @@ class Supervisor:
     def _save(self, **changes: object) -> None:
         self.record = msgspec.structs.replace(self.record, **changes)
         run.write(self.directory, self.record)
+        self.ours = run.stamp(self.directory)
+
+    def _guard_record(self) -> None:
+        """A trainer that writes a run.json of its own must not make its run look like no run of ours."""
+        if self.ours != run.stamp(self.directory) and self.directory.is_dir():
+            self.overwritten = True
+            with contextlib.suppress(OSError):  # the next look tries it again
+                self._save()
 
     def main(self) -> None:
         """Run the whole life of the run; whatever happens, the record says how it ended."""
@@ -225,8 +239,11 @@ class Supervisor:
             self.night.begin()
         while trainer.poll() is None and not self.stop_requested:
             self._look()
-            with contextlib.suppress(ExptuiError, OSError):  # looked for again, and said, when it has ended
-                self._look_for_directory()
+            if not self.record.adopted:
+                with contextlib.suppress(
+                    ExptuiError, OSError
+                ):  # looked for again, and said, when it has ended
+                    self._look_for_directory()
             if self.night:
                 self.night.look(self._files())
             self._pause(1.0)
@@ -247,24 +264,28 @@ class Supervisor:
 
     def _look_for_directory(self) -> None:
         """Say which directory the trainer made for itself, so that it can be read while it is written."""
-        if self.record.recipe.adopts and not self.record.adopted:
-            name = adopt.find(self.results, self.before, self.record.config_sha256)
-            if name:
+        if self.record.recipe.adopts:
+            name = adopt.find(self.results, self.before, self.record.config_sha256, self._family())
+            if name != self.record.adopted:
                 self._save(adopted=name)
 
     def _adopt(self, end: Exit) -> Exit:
-        """Take over the directory the trainer made; a name clash turns success into failure."""
+        """Take over the directory the trainer made; a name clash, also with run.json, turns success into failure."""
         try:
             self._look_for_directory()
             if self.record.adopted:
                 adopt.merge(self.results / self.record.adopted, self.directory)
                 self._save(adopted="")
+            self._guard_record()
+            if self.overwritten:
+                raise RunError(*OVERWRITTEN)
         except (ExptuiError, OSError) as error:
             return msgspec.structs.replace(end, code=end.code or None, error=str(error))
         return end
 
     def _look(self) -> None:
         """Write down the tree: with every heartbeat, and at once when it has changed."""
+        self._guard_record()
         family = tuple(self._family())
         if due := time.monotonic() - self.beaten >= HEARTBEAT:
             self.beaten = time.monotonic()

@@ -13,7 +13,7 @@ import pytest
 
 from exptui import cli
 from exptui.core.audit import conformance
-from exptui.core.audit.conformity import Conformity, Row
+from exptui.core.audit.conformity import ALONE, Conformity, Row
 from exptui.core.audit.trial import Bench
 from exptui.core.audit.variations import variations
 from exptui.core.errors import UsageError
@@ -92,6 +92,16 @@ def test_each_thing_a_trainer_depends_on_is_named_with_its_file_and_nothing_else
         ("not compared: trainer.log", "not resumable: [trainer] declares no resume and checkpoints"),
     )
     assert left(space) == []
+
+
+def test_a_resume_that_silently_starts_anew_is_not_called_one(tmp_path: Path, few: None) -> None:
+    space = stepping(tmp_path, "e=$e s=$s")
+    settings = space.root / "exptui.toml"
+    settings.write_text(settings.read_text().replace("= --from ]", "= --never ]"))
+    found = checked(space)
+    row = by_name(found)[ALONE]
+    assert (row.status, row.detail) == ("failed", "it started anew instead of going on: it wrote ck/e1")
+    assert found.resumable == "no"
 
 
 def test_the_bundled_trainer_passes_all_that_is_possible(tmp_path: Path) -> None:

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exptui.core.audit.report import Verdict
-from exptui.core.audit.segments import Mark, plan, sample
+from exptui.core.audit.pieces import Mark, plan, sample
+from exptui.core.audit.report import AuditReport, Verdict
 from exptui.core.runs.run import RunState
 from support import finished, reseal, touched, toy, until, verified, wrong
 
@@ -94,6 +94,32 @@ def test_a_segment_sees_only_the_checkpoint_it_starts_from(tmp_path: Path) -> No
     if "masked" in report.isolation:
         seen = [len(found.read_text().splitlines()) for found in tmp_path.glob("seen.*")]
         assert sorted(seen) == [0, 1, 1, 1]
+
+
+def early(tmp_path: Path, **now: str) -> AuditReport:
+    """The verdict of a run that wrote a vocabulary at its start, when its re-run writes these."""
+    space = toy(tmp_path)
+    wrong(early={"vocab.txt": "a b c"})(space)
+    run_id = finished(space)
+    wrong(early=now)(space)
+    return verified(space, run_id, segments=3, workers=2, cause=False)
+
+
+def test_a_file_that_only_the_first_segment_writes_is_compared_there(tmp_path: Path) -> None:
+    report = early(tmp_path, **{"vocab.txt": "a b c"})
+    assert report.verdict is Verdict.REPRODUCED, report.reason
+    assert {f.path: f.status for f in report.files}["vocab.txt"] == "equal"
+    assert not touched(report)
+
+
+@pytest.mark.parametrize(("now", "status"), [({"vocab.txt": "a b d"}, "differs"), ({}, "missing")])
+def test_a_file_that_only_the_first_segment_writes_counts(
+    tmp_path: Path, now: dict[str, str], status: str
+) -> None:
+    report = early(tmp_path, **now)
+    assert report.verdict is Verdict.DIVERGED, report.reason
+    assert {f.path: f.status for f in report.files}["vocab.txt"] == status
+    assert "vocab.txt" in report.segments[-1].detail
 
 
 @given(st.integers(2, 60), st.integers(1, 80), st.integers(2, 80))

@@ -116,6 +116,43 @@ def test_a_name_clash_is_a_failure_and_nothing_is_lost(tmp_path: Path) -> None:
     assert (space.results / "own_1/x").read_text() == "1\n"
 
 
+def test_a_directory_somebody_else_writes_in_is_not_taken_over(tmp_path: Path) -> None:
+    go = tmp_path / "go"
+    space = adopting(
+        tmp_path, f"echo 1 > experiments/results/own_1/model; until [ -e {go} ]; do sleep 0.02; done"
+    )
+    run_id = space.run("a").name
+    until(lambda: (r := space.show(run_id).record) and r.adopted == "own_1")
+    by_hand = space.results / "by_hand"
+    by_hand.mkdir()
+    (by_hand / "config.toml").write_bytes(space.config("a").data)
+    with (by_hand / "log").open("w") as log:
+        log.write("begun")
+        go.touch()
+        view = last(space, run_id)
+    assert view.state is RunState.FINISHED
+    assert (view.path / "model").read_text() == "1\n"
+    assert (by_hand / "log").read_text() == "begun"
+
+
+def test_two_directories_of_one_config_are_a_failure_and_both_stay(tmp_path: Path) -> None:
+    go = tmp_path / "go"
+    space = adopting(tmp_path, f"until [ -e {go} ]; do sleep 0.02; done")
+    run_id = space.run("a").name
+    until(lambda: (r := space.show(run_id).record) and r.adopted == "own_1")
+    by_hand = space.results / "by_hand"
+    by_hand.mkdir()
+    (by_hand / "config.toml").write_bytes(space.config("a").data)
+    go.touch()
+    view = last(space, run_id)
+    assert view.record is not None
+    assert view.record.exit is not None
+    assert view.state is RunState.FAILED
+    assert "several directories: by_hand, own_1" in view.record.exit.error
+    assert by_hand.is_dir()
+    assert (space.results / "own_1").is_dir()
+
+
 def test_trainers_that_choose_their_directory_work_one_at_a_time(tmp_path: Path) -> None:
     space = adopting(tmp_path, "exec sleep 60")
     settings = space.root / "exptui.toml"

@@ -53,6 +53,29 @@ def test_how_a_run_ends(
     assert (view.state, view.record.exit.code, view.record.exit.signal) == (state, code, number)
 
 
+def test_a_trainer_that_writes_a_run_json_of_its_own_fails_and_is_seen_all_the_time(tmp_path: Path) -> None:
+    go = tmp_path / "go"
+    mine = f'echo "{{}}" > "$EXPTUI_OUTPUT/run.json"; until [ -e {go} ]; do sleep 0.02; done'
+    space = workspace(tmp_path, mine)
+    directory = space.run("a")
+    until(lambda: space.view(directory).state is RunState.RUNNING)
+    until(lambda: (directory / "run.json").read_text() != "{}\n")
+    assert space.view(directory).state is RunState.RUNNING
+    go.touch()
+    view = last(space, directory.name)
+    assert view.record is not None
+    assert view.record.exit is not None
+    assert view.state is RunState.FAILED
+    assert "run.json of its own" in view.record.exit.error
+
+
+def test_a_run_json_written_last_is_a_failure_too(tmp_path: Path) -> None:
+    space = workspace(tmp_path, 'echo "{}" > "$EXPTUI_OUTPUT/run.json"')
+    directory = space.run("a")
+    until(lambda: (directory / "run.json").stat().st_size > 10 and not space.view(directory).state.live)
+    assert space.view(directory).state is RunState.FAILED
+
+
 def test_a_run_that_ends_between_two_looks_is_not_called_lost(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
