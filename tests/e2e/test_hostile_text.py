@@ -112,12 +112,13 @@ def original(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     sealed, first, second = a_run(made), a_run(made), a_run(made)
     for directory in (sealed, first, second):
         fill(directory)
-        changed(directory / "run.json", config_name=TEXT, user=TEXT, config_sha256=SHORT)
+        changed(directory / "run.json", config_name=TEXT, user=TEXT)
     code = subprocess.run(
         [sys.executable, "-m", "exptui", "archive", sealed.name], cwd=made.root.parent, capture_output=True
     )
     assert code.returncode == 0, code.stderr
     for directory in (first, second):
+        changed(directory / "run.json", config_sha256=SHORT)  # which would keep it out of the archive
         for name in (NAME, MARKUP.replace("/", ":"), os.fsdecode(b"raw\x9b31337m\xff"), C1):
             (directory / name).write_text("x")
     changed(
