@@ -139,19 +139,39 @@ def locked_directory(path: Path) -> Iterator[int]:
 
     Whoever finds it with its lock free finds what a crash left.
     """
-    path.mkdir(mode=0o700)
+    fd = None
+    while fd is None:  # until no recovery took it for a left-over before it was locked
+        path.mkdir(mode=0o700)
+        fd = lock_directory(path)
     try:
-        fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
-        try:
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            yield fd
-        finally:
-            os.close(fd)
+        yield fd
     finally:
         import shutil
 
-        with contextlib.suppress(FileNotFoundError):
-            shutil.rmtree(path)
+        try:
+            with contextlib.suppress(FileNotFoundError):
+                shutil.rmtree(path)
+        finally:
+            os.close(fd)
+
+
+def lock_directory(path: Path, *, wait: bool = True) -> int | None:
+    """The locked descriptor of a directory; None where it goes meanwhile, or without `wait` where another holds it."""
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return None
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+        if os.path.samestat(os.fstat(fd), path.lstat()):
+            return fd
+    except (BlockingIOError, FileNotFoundError):
+        pass
+    except BaseException:
+        os.close(fd)
+        raise
+    os.close(fd)
+    return None
 
 
 def publish(temporary: Path, path: Path) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import re
+import textwrap
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -325,17 +327,37 @@ def _at_work(state: State) -> list[Row]:
     return [*rows, Row("how", (("x cancels it and leaves nothing of it", "muted"),)), Row("gap", ())]
 
 
-def audit_rows(audits: Sequence[AuditReport], at_work: State | None = None) -> list[Row]:
-    """The verification at work, then every report, the newest first, each beginning with its verdict."""
+def audit_rows(audits: Sequence[AuditReport], at_work: State | None = None, width: int = 80) -> list[Row]:
+    """The verification at work, then every report, the newest first, each beginning with its verdict.
+
+    What is wider than `width` columns goes on in the next row: of a verdict nothing is left out.
+    """
     rows: list[Row] = _at_work(at_work) if at_work else []
     for number, one in enumerate(audits):
         mark, tone = present.VERDICTS[one.verdict]
         for at, line in enumerate(audit.lines(one)):
-            text = clean(line, 400)
-            spans: tuple[Span, ...] = ((f"{mark} {text}", tone),) if at == 0 else ((text, _tone(text)),)
-            rows.append(Row(f"{number}.{at}", spans))
+            text = clean(line, 2000)
+            tint = _tone(text) if at else tone
+            for part, piece in enumerate(_wrapped(text if at else f"{mark} {text}", width)):
+                rows.append(Row(f"{number}.{at}.{part}", ((piece, tint),)))
         rows.append(Row(f"{number}.", ()))
     return rows
+
+
+def _wrapped(line: str, width: int) -> list[str]:
+    """Its words in rows, the later ones below the text and not below what names it."""
+    beside = re.match(r" *(\S+ ?\S* {2,})?", line)
+    indent = " " * min(beside.end() if beside else 0, width // 2)
+    words = line.lstrip(" ")
+    begin = line[: len(line) - len(words)]
+    return textwrap.wrap(
+        words,
+        width,
+        initial_indent=begin,
+        subsequent_indent=indent,
+        drop_whitespace=True,
+        break_on_hyphens=False,
+    ) or [""]
 
 
 def _tone(line: str) -> present.Tone:

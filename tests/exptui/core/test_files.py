@@ -144,3 +144,21 @@ def test_a_lock_is_for_everybody_who_may_enter_its_directory(tmp_path: Path) -> 
             assert (tmp_path / "x.lock").stat().st_mode & 0o777 == 0o666
     finally:
         os.umask(before)
+
+
+def test_a_directory_removed_as_a_left_over_before_it_was_locked_is_made_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, path, looks = files.lock_directory, tmp_path / "private", list[Path]()
+
+    def late(directory: Path) -> int | None:
+        looks.append(directory)
+        if len(looks) == 1:
+            directory.rmdir()
+        return real(directory)
+
+    monkeypatch.setattr(files, "lock_directory", late)
+    with files.locked_directory(path) as fd:
+        assert os.path.samestat(os.fstat(fd), path.stat())
+        assert real(path, wait=False) is None  # it is somebody's
+    assert (len(looks), path.exists()) == (2, False)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
 from pathlib import Path
 
@@ -13,7 +12,7 @@ from exptui.core.archive.reader import Reader
 from exptui.core.archive.restore import TEMPORARY
 from exptui.core.archive.seal import TRASH, partial_run_id, remove_tree, sidecar_facts
 from exptui.core.errors import ArchiveError, CorruptError
-from exptui.core.files import Lock, fsync_dir, rename, storage_errors
+from exptui.core.files import Lock, fsync_dir, lock_directory, rename, storage_errors
 from exptui.core.runs import queue
 from exptui.core.runs.alone import lock_path
 
@@ -139,12 +138,10 @@ def _temporaries(results_dir: Path) -> list[str]:
         what = next((what for prefix, what in UNFINISHED.items() if name.startswith(prefix)), "")
         if not what or path.is_symlink() or not path.is_dir():
             continue
-        fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
-        try:
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+        fd = lock_directory(path, wait=False)
+        if fd is None:
             continue
-        else:
+        try:
             remove_tree(path)
             remove_tree(queue.lock_directory(results_dir) / name)  # the scratch of a conformance check
             messages.append(f"removed the unfinished {what} {name}")

@@ -161,6 +161,10 @@ class DetailPane(Vertical):
         if self.tab == "overview" and self.detail is not None and isinstance(self.detail.subject, RunRow):
             self._facts(self.detail)
 
+    def on_resize(self) -> None:
+        """What depends on the width is made anew."""
+        self._fill()
+
     def show_audits(self, snapshot: Snapshot) -> None:
         """The verification at work, as it is now."""
         self.snapshot = snapshot
@@ -187,7 +191,8 @@ class DetailPane(Vertical):
                 self._first("files", RowList).show(overview.file_rows(detail.files))
             case "audit":
                 at_work = snapshot.verification(getattr(detail.subject, "run_id", ""))
-                self._first("audit", RowList).show(overview.audit_rows(detail.audits, at_work))
+                width = max(20, (self.size.width or 80) - 6)
+                self._first("audit", RowList).show(overview.audit_rows(detail.audits, at_work, width))
 
     def _facts(self, detail: Detail) -> int:
         from exptui.tui import overview
