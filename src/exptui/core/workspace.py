@@ -263,11 +263,11 @@ class Workspace(Contents):
 
         return session.follow(directory)
 
-    def cancel(self, directory: Path) -> None:
-        """End a verification; its verdict is UNKNOWN."""
+    def cancel(self, directory: Path) -> bool:
+        """End a verification; its verdict is UNKNOWN. False where it has ended already."""
         from exptui.core.audit import session
 
-        session.cancel(directory)
+        return session.cancel(directory)
 
     def examine(self) -> Iterator[Finding]:
         """Whether everything is here that a run needs."""

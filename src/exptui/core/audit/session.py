@@ -118,8 +118,8 @@ def is_alive(directory: Path) -> bool:
     return run.is_there(known.lock, known.worker)
 
 
-def cancel(directory: Path) -> None:
-    """Ask the worker to stop the re-run and to say UNKNOWN; nothing happens when it is gone already.
+def cancel(directory: Path) -> bool:
+    """Ask the worker to stop the re-run and to say UNKNOWN; False where it has ended already.
 
     Raises:
         RunError: it belongs to somebody else.
@@ -131,8 +131,9 @@ def cancel(directory: Path) -> None:
             except PermissionError as error:
                 owner = directory.owner()
                 raise RunError(f"that verification belongs to {owner}", f"Ask {owner} to end it.") from error
-            return
+            return True
         time.sleep(POLL)  # it has been started and will say who it is
+    return False
 
 
 def finish(

@@ -314,8 +314,11 @@ class Actions(Looking):
         ]
 
         def work(_: Progress, __: Cancel) -> tuple[str, bool]:
-            self.workspace.cancel(self.workspace.archives / RESTORATION / directory)
-            return f"the verification of {run_id} is being cancelled", True
+            asked = self.workspace.cancel(self.workspace.archives / RESTORATION / directory)
+            return (
+                f"the verification of {run_id} {'is being cancelled' if asked else 'has ended already'}",
+                True,
+            )
 
         self._confirm(
             f"Cancel the verification of {run_id}?",

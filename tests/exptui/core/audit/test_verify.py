@@ -192,7 +192,7 @@ def test_cancelling_stops_the_rerun_and_says_unknown(tmp_path: Path) -> None:
     directory = space.verify(space.request(run_id))
     until(lambda: mark.read_text().strip())
     assert list(space.verification_states()) == [directory.name]
-    space.cancel(directory)
+    assert space.cancel(directory)
     report = list(space.follow(directory))[-1]
     assert isinstance(report, AuditReport)
     assert (report.verdict, "cancelled" in report.reason) == (Verdict.UNKNOWN, True)
@@ -200,6 +200,7 @@ def test_cancelling_stops_the_rerun_and_says_unknown(tmp_path: Path) -> None:
     until(lambda: not directory.exists())
     assert list((space.archives / "restoration").iterdir()) == []
     assert space.verification_states() == {}
+    assert not space.cancel(directory)  # it has ended already
 
 
 def test_whoever_looks_while_a_cancelled_one_is_removed_is_told_so(tmp_path: Path) -> None:
