@@ -13,7 +13,7 @@ NUMPY_PAYS = 4 << 20
 """Less than this is gone through before numpy is imported."""
 SAMPLE = 1 << 16
 RAREST = 12
-FEW = 128
+FEW = 8
 """So few candidates are sooner held against the pattern than looked at closer."""
 PASS = 150
 """What it costs to look at every byte of the sample, in candidates to look at."""
@@ -110,18 +110,31 @@ class Probe:
 
     def places(self, data: bytes, array: Bytes) -> Bytes:
         """Where it begins; a few places more where there are only a few."""
-        import numpy as np
 
         if not any(byte in data for byte in self.rarest):
             return array[:0]
         room = max(0, len(array) - len(self.run) + 1)
         one, *other = (_are(array[at : at + room], self.run[at]) for at in self.first)
-        found = np.flatnonzero(one & other[0] if other else one)
+        if other:
+            one &= other[0]
+        found = _places(one)
         for at in self.others:
             if len(found) <= FEW:
                 break
             found = found[self.tables[at][array[found + at]]]
         return found
+
+
+def _places(hits: Bytes) -> Bytes:
+    """`numpy.flatnonzero`, several times as fast where there are few: it looks at eight bytes at once."""
+    import numpy as np
+
+    whole = len(hits) & ~7
+    words = np.flatnonzero(hits[:whole].view(np.uint64) != 0)
+    if len(words) > len(hits) >> 6:
+        return np.flatnonzero(hits)
+    near = (words[:, None] * 8 + np.arange(8)).ravel()
+    return np.concatenate((near[hits[near]], whole + np.flatnonzero(hits[whole:])))
 
 
 def _are(array: Bytes, wanted: Byte) -> Bytes:

@@ -102,8 +102,11 @@ class Search:
                 return False
         data = os.pread(self._fd, READ, self._offset)
         whole = data.rfind(b"\n")
-        if whole >= 0:
-            self._take(data[:whole], whole + 1)
+        if whole >= 0:  # what is behind it comes again: to cut it off would be to copy the rest
+            hits, count = self._match(data)
+            self._took(
+                hits[:-1] if hits and hits[-1] == self._line + count - 1 else hits, count - 1, whole + 1
+            )
         if len(data) < READ:
             line = data[whole + 1 :]
         elif whole >= 0:
@@ -111,16 +114,15 @@ class Search:
         else:
             line, end, finished = self._long_line()
             if finished:
-                self._take(line, end + 1 - self._offset)
+                self._took(*self._match(line), end + 1 - self._offset)
                 return True
         if line:
             self._hits.extend(self._match(line)[0])
         self._send(CAUGHT_UP, self._line + bool(line))
         return False
 
-    def _take(self, data: bytes, length: int) -> None:
-        """Whole lines, that are as many bytes of the file."""
-        hits, count = self._match(data)
+    def _took(self, hits: list[int], count: int, length: int) -> None:
+        """So many whole lines, that are as many bytes of the file, and those of them that match."""
         self._hits.extend(hits)
         self._line += count
         self._offset += length

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import warnings
 
+import numpy as np
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
@@ -141,3 +142,10 @@ def test_a_pattern_that_backtracks_for_ever_can_be_stopped() -> None:
 def test_the_last_state_that_shows_anything() -> None:
     assert last_state(b"10%\r20%\r\x1b[0m") == b"20%"
     assert last_state(b"\r\r") == b""
+
+
+@given(st.integers(0, 300), st.sets(st.integers(0, 299), max_size=20))
+def test_few_places_are_found_as_many_are(size: int, marked: set[int]) -> None:
+    hits = np.zeros(size, bool)
+    hits[[at for at in marked if at < size]] = True
+    assert module._places(hits).tolist() == np.flatnonzero(hits).tolist()
