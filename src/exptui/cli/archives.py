@@ -83,7 +83,8 @@ def verify(arguments: argparse.Namespace) -> int:
     """Run again and compare; the exit code is the worst verdict's."""
     workspace = recovered(Workspace.find(arguments.workspace))
     names = ("keep_going", "timeout", "cause", "segments", "sample", "workers", "isolation", "network")
-    options = Options(**{name: getattr(arguments, name) for name in names})
+    moved = {name: str(Path(path).absolute()) for name, path in arguments.inputs}
+    options = Options(**{name: getattr(arguments, name) for name in names}, inputs=moved)
     reports = []
     for name in arguments.what:
         request = workspace.request(name, options, trust=arguments.yes)

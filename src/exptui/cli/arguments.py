@@ -133,6 +133,13 @@ def _subset(text: str) -> Subset:
     return Subset(int(n), int(of))
 
 
+def _named(text: str) -> tuple[str, str]:
+    name, equals, path = text.partition("=")
+    if not (name and equals and path):
+        raise argparse.ArgumentTypeError(f"not NAME=PATH, as train=/data/train: {text!r}")
+    return name, path
+
+
 def _verify(add: Add) -> None:
     verify = add(
         "verify", "run it again in a clean environment and compare every byte; exit 1 where it diverged"
@@ -168,6 +175,15 @@ def _verify(add: Add) -> None:
         choices=["auto", "required"],
         default="auto",
         help="refuse where the re-run cannot be kept from the original and the network (default: say so)",
+    )
+    verify.add_argument(
+        "--input",
+        dest="inputs",
+        type=_named,
+        action="append",
+        default=[],
+        metavar="NAME=PATH",
+        help="where an input of [inputs] is now",
     )
     verify.add_argument("--network", action="store_true", help="leave the network to the re-run")
     _json(verify)

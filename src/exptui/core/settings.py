@@ -57,6 +57,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     trainers: tuple[TrainerSettings, ...] = ()
     queue: Queue = Queue()
     environment: EnvironmentPolicy = EnvironmentPolicy()
+    inputs: dict[str, str] = {}  # the data the trainers read: name → path, relative to the project
     keys: dict[str, str] = {}  # the cockpit's: command → keys, as `stop = "X"`
     alerts: dict[
         str, str | float | tuple[str, ...]

@@ -41,6 +41,11 @@ def state() -> Path:
     return _base("XDG_STATE_HOME", "~/.local/state")
 
 
+def cache() -> Path:
+    """The directory for what can be made anew; it may not be there."""
+    return _base("XDG_CACHE_HOME", "~/.cache")
+
+
 def _base(variable: str, default: str) -> Path:
     """A relative path in the variable does not count: it could be somebody else's directory."""
     base = os.environ.get(variable, "")

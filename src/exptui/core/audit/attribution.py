@@ -17,6 +17,7 @@ STARTED = ("command", "passed", "set", "secret", "preset", "threads")
 LISTED = 6
 _MEANING = {
     "code": "code",
+    "inputs": "input",
     "recipe": "started with",
     "packages": "package",
     "program": "the trainer's program",
@@ -59,7 +60,7 @@ def _flags(word: str, flags: set[str]) -> str:
 
 
 def _text(key: str, value: Any) -> str:
-    digest = key.startswith("code.") or key == "program"
+    digest = key.startswith(("code.", "inputs.")) or key == "program"
     return str(value)[:12] if digest and value is not MISSING else value_text(value)
 
 

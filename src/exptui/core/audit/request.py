@@ -31,6 +31,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     workers: int = 0  # 0: as many as there are slots
     isolation: Literal["auto", "required"] = "auto"
     network: bool = False
+    inputs: dict[str, str] = {}  # where an input is now: name → path
 
     def __post_init__(self) -> None:
         """Raises UsageError for numbers that make no sense."""

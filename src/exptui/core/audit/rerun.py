@@ -18,6 +18,7 @@ from exptui.core.audit.original import Original
 from exptui.core.audit.request import Request, recorded_trainer
 from exptui.core.configs import config
 from exptui.core.configs.config import Config
+from exptui.core.errors import RunError
 from exptui.core.files import Cancel
 from exptui.core.runs import launch, run, stop
 from exptui.core.runs.launch import Places
@@ -83,7 +84,8 @@ class Reruns:
         cancel: Cancel,
         directory: Path,
     ) -> None:
-        self.original, self.request, self.settings = original, request, settings
+        self.original, self.request = original, request
+        self.settings = msgspec.structs.replace(settings, inputs=self._inputs(settings))
         self.places, self.cancel, self.directory = places, cancel, directory
         self.config = self._config()
         trained = f"{run.stem_of(request.run_id)}.toml"
@@ -96,6 +98,17 @@ class Reruns:
         data = config.read_bytes(self.original.directory / CONFIG)
         name = self.places.results / f"{run.stem_of(self.request.run_id)}.toml"
         return Config(name, data, config.parse(Path(CONFIG), data).values)
+
+    def _inputs(self, settings: Settings) -> dict[str, str]:
+        """Where the original's inputs are: as it recorded, as the settings say now, as the user says."""
+        recorded: dict[str, str] = dict((self.original.recipe or {}).get("inputs", {}))
+        names, moved = {*recorded, *settings.inputs}, self.request.options.inputs
+        if unknown := moved.keys() - names:
+            raise RunError(
+                f"the run has no input {min(unknown)}", f"It has: {', '.join(sorted(names)) or 'none'}"
+            )
+        here = {} if self.request.recorded else settings.inputs
+        return {**recorded, **here, **moved}
 
     def recipe(self, directory: Path) -> Recipe:
         """What is run, with this workspace's settings; what is compared is what was frozen with the original."""

@@ -8,11 +8,12 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from exptui.core.errors import RunError
 from exptui.core.files import sha256_file
+from exptui.core.runs import inputs
 from exptui.core.runs.run import Recipe
 
 THREADS = ("OMP", "OPENBLAS", "MKL", "NUMEXPR", "RAYON")
@@ -79,7 +80,7 @@ def build(recipe: Recipe, scratch: Path, user: Mapping[str, str], extra: Mapping
         if value := user.get(name) or (default and str(Path(default).expanduser())):
             env[name] = str(Path(value).absolute()) if default else value
     env |= {name: user[name] for name in (*recipe.passed, *recipe.secret) if name in user}
-    return {**env, **recipe.set, **extra}
+    return {**env, **inputs.variables(recipe.inputs), **recipe.set, **extra}
 
 
 def code_digest(code: tuple[str, ...], project: Path) -> dict[str, str]:
@@ -100,9 +101,15 @@ def code_digest(code: tuple[str, ...], project: Path) -> dict[str, str]:
     return digests
 
 
-def fingerprint(recipe: Recipe, project: Path) -> dict[str, object]:
-    """Code, program, packages and machine, as they are when the trainer starts; no scratch paths."""
+def fingerprint(
+    recipe: Recipe, project: Path, on_bytes: Callable[[int], None] | None = None
+) -> dict[str, object]:
+    """Code, inputs, program, packages and machine, as they are when the trainer starts; no scratch paths.
+
+    `on_bytes` gets the length of each block of the inputs that is hashed: they may be large.
+    """
     return {
+        **({"inputs": inputs.digests(recipe.inputs, on_bytes)} if recipe.inputs else {}),
         "code": code_digest(recipe.code, project),
         "program": sha256_file(Path(recipe.argv[0]))[0],
         "packages": packages(Path(recipe.argv[0])),

@@ -22,7 +22,7 @@ from msgspec import structs
 from exptui.core.configs.config import Config
 from exptui.core.errors import CorruptError, RunError, StorageError, UsageError
 from exptui.core.files import Lock, fsync_dir, pretty_json, read_json, storage_errors, write_atomic
-from exptui.core.runs import environment, process, queue, run
+from exptui.core.runs import environment, inputs, process, queue, run
 from exptui.core.runs.adopt import CLAIM
 from exptui.core.runs.process import Process
 from exptui.core.runs.run import Phase, Recipe, RunRecord
@@ -72,7 +72,9 @@ def freeze(
     Raises:
         RunError, UsageError: no such program, code or placeholder; nothing was started.
     """
+    given = inputs.located(settings.inputs, places.project)
     values = {
+        **{f"input_{name}": path for name, path in given.items()},
         "config": str(directory / "config.toml"),
         "output": str(directory),
         "name": config.stem,
@@ -104,6 +106,7 @@ def freeze(
         observational=trainer.observational,
         slots=settings.queue.slots,
         volatile=trainer.volatile,
+        inputs=given,
         adopts=not any("{output}" in word for word in (*trainer.command, trainer.cwd)),
     )
 

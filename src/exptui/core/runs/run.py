@@ -68,6 +68,7 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True):
     isolation: Literal["none", "auto", "required"] = "none"  # of a re-run
     masked: tuple[str, ...] = ()  # what an isolated re-run must not see
     network: bool = True
+    inputs: dict[str, str] = {}  # name → absolute path
 
 
 class Exit(msgspec.Struct, frozen=True, kw_only=True):

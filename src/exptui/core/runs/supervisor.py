@@ -77,6 +77,10 @@ class Supervisor:
     def _on_stop(self, *_: object) -> None:
         self.stop_requested = True
 
+    def _unless_stopped(self, _: int) -> None:
+        if self.stop_requested:
+            raise RunError("stopped before the trainer was started")
+
     def _pause(self, seconds: float) -> None:
         """Sleep until a signal arrives or the time is over."""
         if select.select([self.wake], [], [], seconds)[0]:
@@ -103,7 +107,7 @@ class Supervisor:
             with contextlib.ExitStack() as held:
                 end = self._train(held)
         except (ExptuiError, OSError, subprocess.SubprocessError) as error:
-            end = Exit(error=str(error))
+            end = Exit(error=str(error), stop_requested=self.stop_requested)
         except BaseException as error:
             self._note(traceback=traceback.format_exc())
             at = traceback.extract_tb(error.__traceback__)[-1]
@@ -183,7 +187,7 @@ class Supervisor:
         recipe = self.record.recipe
         shutil.rmtree(self.scratch, ignore_errors=True)
         self.scratch.mkdir(mode=0o700)
-        seen = environment.fingerprint(recipe, self.project)
+        seen = environment.fingerprint(recipe, self.project, self._unless_stopped)
         earlier = self.record.fingerprint or seen
         self._save(phase=Phase.RUNNING, started_at=now(), run_lock=self.slot.identity(), fingerprint=seen)
         if self.record.attempts == 1 and (patch := environment.code_patch(self.project, seen)):
