@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -170,8 +170,12 @@ class Bridge:
         watcher, pace, said, at_work, looked = Watcher(), Pace(), "", tuple[RunRow, ...](), 0.0
         while not self.stopping.is_set():
             live = self._live(last, at_work)
-            changes = watcher.changes(self._places(), live, self.stopping, self._locks())
-            for found in changes if not first else (frozenset[Path](),):
+            changes: Iterable[frozenset[Path]] = (
+                (frozenset(),)
+                if first
+                else watcher.changes(self._places(), live, self.stopping, self._locks())
+            )
+            for found in changes:
                 if watcher.polling != said:
                     said = watcher.polling
                     self.post(WatchingChanged(said))

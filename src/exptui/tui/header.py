@@ -19,13 +19,20 @@ Part = tuple[int, list[Span]]  # what goes first where there is no room has the 
 
 
 def line(
-    snapshot: Snapshot, machine: Machine | None, polling: str, root: Path, host: str, width: int
+    snapshot: Snapshot,
+    machine: Machine | None,
+    polling: str,
+    root: Path,
+    host: str,
+    width: int,
+    *,
+    disk: bool = True,
 ) -> list[Span]:
-    """The parts that fit; a dot at the end says that some did not."""
+    """The parts that fit; a dot at the end says that some did not. Without `disk` for a first frame: it takes long."""
     parts: list[Part] = [(0, [(" exptui ", "bold")]), (6, [(f" {clean(present.tidy(root), 60)}", "muted")])]
     parts += _runs(snapshot)
     parts += _machine(machine) if machine else []
-    parts += _disk(snapshot, machine)
+    parts += _disk(snapshot, machine) if disk else []
     parts += [(2, [(f"   polling: {clean(polling, 40)}", "warn")])] if polling else []
     parts += [(8, [(f"   {clean(host, 40)}", "muted")])]
     parts += [(0, [(f"   ! {clean(problem, 100)}", "warn")]) for problem in snapshot.problems]

@@ -16,12 +16,14 @@ from typing import NamedTuple, TypeAlias
 
 from rich.cells import split_graphemes
 from rich.color import ColorSystem
+from rich.console import Console
 from rich.segment import Segment
 from rich.style import Style
 from textual._compositor import ChopsUpdate, CompositorUpdate, LayoutUpdate
+from textual.geometry import Size
+from textual.strip import Strip
 
 from exptui.core.monitor.text import clean
-from exptui.tui.compositor import Patches
 
 
 class Pen(NamedTuple):
@@ -127,6 +129,17 @@ def _pieces(text: str) -> tuple[str | None, ...]:
     return tuple(found)
 
 
+class Patches(ChopsUpdate):
+    """Pieces of rows and where they belong; a later one lies over an earlier one. `whole`: the size of what is all new."""
+
+    def __init__(self, pieces: list[tuple[int, int, Strip]], whole: Size | None) -> None:
+        super().__init__([], [], [])
+        self.pieces, self.whole = pieces, whole
+
+    def render_segments(self, console: Console) -> str:
+        return "".join(f"\x1b[{y + 1};{x + 1}H{strip.render(console)}" for y, x, strip in self.pieces)
+
+
 class Picture:
     """Two pictures of the screen: `put` paints one, `difference` makes the terminal's equal to it."""
 
@@ -157,6 +170,8 @@ class Picture:
             for at, strips in enumerate(update.strips, y):
                 self.put(at, x, cells((part for strip in strips for part in strip), colors))
         elif isinstance(update, Patches):
+            if update.whole is not None:
+                self.resize(*update.whole)
             for y, x, piece in update.pieces:
                 self.put(y, x, cells(piece, colors))
         elif isinstance(update, ChopsUpdate):

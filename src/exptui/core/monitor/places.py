@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-
-from exptui.core.files import sha256_bytes
+from zlib import adler32, crc32
 
 
 def cache(root: Path) -> Path:
@@ -22,4 +21,7 @@ def _below(variable: str, otherwise: str, root: Path) -> Path:
     base = os.environ.get(variable, "")
     if not Path(base).is_absolute():  # a relative one could be somebody else's directory
         base = os.path.expanduser(otherwise)  # noqa: PTH111  never raises
-    return Path(base) / "exptui" / f"{root.parent.name}-{sha256_bytes(os.fsencode(root))[:16]}"
+    path = os.fsencode(
+        root
+    )  # told apart without hashlib, which takes as long to load as all the rest of a list
+    return Path(base) / "exptui" / f"{root.parent.name}-{crc32(path):08x}{adler32(path):08x}"

@@ -38,7 +38,7 @@ from exptui.core.monitor.stamps import folder_stamp, stamps
 if TYPE_CHECKING:
     from exptui.core.workspace import Workspace
 
-HEAD = 200  # runs that are shown before the others are loaded
+HEAD = 64  # runs that are shown before the others are loaded: about a screen of them
 SLICE = 0.2  # seconds of reading between two looks
 SWEEP = 16  # runs whose files are compared at each look, in turn; and the same of those that changed last
 FIRST_SWEEP = 500  # the same, until all were compared once

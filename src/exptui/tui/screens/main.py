@@ -146,6 +146,7 @@ class MainScreen(Actions, CurveFlow, LogFlow, Nightly, Screen[None]):
         if not gc.isenabled():  # the start is over, and what it made is there to stay
             gc.freeze()
             gc.enable()
+        self.show_header()
         self.select(again=True)
         self.bridge.recover(self._recovered)
 

@@ -80,6 +80,7 @@ class Nightly(Base):
     select: Callable[..., None]
     action_pane_0: Callable[[], None]
     relist: Callable[[], None]
+    begun: bool
 
     machine: Machine | None = None
     polling = ""
@@ -104,6 +105,7 @@ class Nightly(Base):
             self.workspace.root,
             socket.gethostname(),
             self.size.width,
+            disk=self.begun,
         )
         self.query_one("#header", Lines).show([spans])
 
