@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
+import time
 from collections.abc import Sequence
 from contextlib import ExitStack
 from functools import partial
@@ -41,6 +43,7 @@ if TYPE_CHECKING:
 PANES = ("configs", "runs", "archives")
 NARROW = 100
 PATIENCE = 0.25  # seconds
+REST = 0.1  # seconds without another move: the cursor stands on what is meant
 
 
 def _details() -> ModuleType:
@@ -83,6 +86,9 @@ class MainScreen(Actions, CurveFlow, LogFlow, Nightly, Screen[None]):
         self.wanted = ""  # a run to put the cursor on as soon as it is listed
         self.begun = False
         self._held, self._painting = ExitStack(), False
+        self._resting: asyncio.TimerHandle | None = None
+        self._still_at = 0.0  # from when on the next move of the cursor is one of its own
+        self._unread = False  # while the detail is hidden nothing is read for it
 
     def compose(self) -> ComposeResult:
         """Header, lists, detail, activity, keys."""
@@ -118,6 +124,8 @@ class MainScreen(Actions, CurveFlow, LogFlow, Nightly, Screen[None]):
 
     def on_unmount(self) -> None:
         """Let the threads end."""
+        if self._resting is not None:
+            self._resting.cancel()
         self.bridge.stop()
 
     # What came from the threads
@@ -239,9 +247,21 @@ class MainScreen(Actions, CurveFlow, LogFlow, Nightly, Screen[None]):
         self.select(again=True)
 
     def on_row_list_highlighted(self, event: RowList.Highlighted) -> None:
-        """The cursor moved in the list that has the focus."""
-        if event.rows.has_focus:
+        """The cursor moved in the list that has the focus: at once, or when it comes to rest if it goes on and on."""
+        if not event.rows.has_focus:
+            return
+        if self._resting is not None:
+            self._resting.cancel()
+        now, loop = time.monotonic(), asyncio.get_running_loop()
+        self._resting = loop.call_later(REST, self.call_later, self.select) if now < self._still_at else None
+        self._still_at = now + REST
+        if self._resting is None:
             self.select()
+
+    def on_detail_pane_revealed(self, event: DetailPane.Revealed) -> None:
+        """It was hidden, and nothing was read for it."""
+        event.stop()
+        self.select()
 
     def on_descendant_focus(self, event: Any) -> None:
         """Another list has the focus: its row is the subject."""
@@ -283,10 +303,14 @@ class MainScreen(Actions, CurveFlow, LogFlow, Nightly, Screen[None]):
         focused = self.focused
         pane = focused.id if focused is not None and focused.id in PANES else self._pane_of_subject()
         subject = self._find(pane, self.query_one(f"#{pane}", RowList).key)
-        if subject is None or (subject == self.asked and not again):
+        if subject is None or (subject == self.asked and not (again or self._unread)):
+            return
+        self.subject = subject
+        self._unread = not self.query_one(DetailPane).display
+        if self._unread:
             return
         moved = self._key(subject) != self._key(self.asked)
-        self.subject = self.asked = subject
+        self.asked = subject
         self.ask_detail(subject)
         if isinstance(subject, RunRow):
             self.ask_log(subject, moved=moved)

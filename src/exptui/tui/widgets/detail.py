@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from textual.app import ComposeResult
 from textual.containers import Horizontal, Vertical
 from textual.content import Content
+from textual.message import Message
 from textual.widget import Widget
 
 from exptui.core.monitor.catalog import RunRow
@@ -41,6 +42,9 @@ FOCUS = {
 
 class DetailPane(Vertical):
     """The tabs. Each is made when it is first shown: what nobody looks at costs nothing."""
+
+    class Revealed(Message):
+        """It is to be seen, and was not before."""
 
     def __init__(self, *, id: str) -> None:  # noqa: A002  textual's own name
         super().__init__(id=id)
@@ -160,6 +164,10 @@ class DetailPane(Vertical):
         self.machine = machine
         if self.tab == "overview" and self.detail is not None and isinstance(self.detail.subject, RunRow):
             self._facts(self.detail)
+
+    def on_show(self) -> None:
+        """Tell who fills it."""
+        self.post_message(self.Revealed())
 
     def on_resize(self) -> None:
         """What depends on the width is made anew."""
