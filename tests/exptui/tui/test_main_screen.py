@@ -72,6 +72,36 @@ async def test_marks_filter_sort_and_baseline(tmp_path: Path) -> None:
         assert [row.key for row in screen.query_one("#runs", RowList).rows] == sorted([first, second])
 
 
+async def test_nothing_is_read_for_a_hidden_detail_and_all_when_it_is_shown(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    space = workspace(tmp_path, METRICS)
+    first, _ = finished(space), finished(space)
+    asked: list[str] = []
+    ask = MainScreen.ask_detail
+
+    def noted(screen: MainScreen, subject: Any) -> None:
+        asked.append(subject.run_id)
+        ask(screen, subject)
+
+    monkeypatch.setattr(MainScreen, "ask_detail", noted)
+    app = Exptui(space)
+    async with app.run_test(size=(120, 40), notifications=True) as pilot:
+        screen = await opened(pilot, app)
+        pane = screen.query_one(DetailPane)
+        await pilot.press("2", "plus")
+        await until(pilot, lambda: not pane.display)
+        asked.clear()
+        await pilot.press("j")
+        await until(pilot, lambda: screen.query_one("#runs", RowList).key == first)
+        await pilot.press("b")  # is for the run under the cursor all the same
+        await until(pilot, lambda: screen.snapshot.baseline == first)
+        assert asked == []
+        await pilot.press("plus")
+        await until(pilot, lambda: pane.detail is not None and screen._key(pane.detail.subject)[1] == first)
+        assert set(asked) == {first}
+
+
 async def test_compare_and_write(tmp_path: Path) -> None:
     space = workspace(tmp_path, METRICS)
     (space.configs / "b.toml").write_text("[engine]\nbase_seed = 8\n")
