@@ -88,9 +88,12 @@ def _lists(add: Add) -> None:
     listing.add_argument("--reverse", action="store_true", help="the other way round")
     show = add("show", "everything known of one run")
     show.add_argument("run", metavar="RUN", help="a run id, or a config's name for its newest run")
-    diff = add("diff", "what differs between a run and others: config, fingerprint, metrics")
-    diff.add_argument("baseline", metavar="RUN")
-    diff.add_argument("candidates", nargs="+", metavar="RUN")
+    diff = add(
+        "diff", "what differs between runs or archives: config, fingerprint, metrics; seeds as a group"
+    )
+    diff.add_argument("runs", nargs="+", metavar="RUN", help="the first is the baseline of the others")
+    diff.add_argument("--at", type=float, metavar="STEP", help="the metrics at this step, too")
+    diff.add_argument("--csv", action="store_true", help="a line for each run, a column for what differs")
     diff.add_argument("--markdown", action="store_true", help="also write results/comparisons/<…>.md")
     for command in (listing, show, diff):
         _json(command)

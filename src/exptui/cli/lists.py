@@ -167,19 +167,17 @@ def show(arguments: argparse.Namespace) -> int:
 
 
 def diff(arguments: argparse.Namespace) -> int:
-    """Print what differs between a run and others."""
-    from exptui.core.compare.report import markdown
+    """Print what differs between runs."""
+    from exptui.core.compare import export, report
 
     workspace = Workspace.find(arguments.workspace)
-    found = [workspace.compare(arguments.baseline, name) for name in arguments.candidates]
+    found = workspace.compare(arguments.runs, at=arguments.at)
     if arguments.json:
-        made = [msgspec.to_builtins(one, enc_hook=repr) for one in found]
-        print_json(made if len(made) > 1 else made[0])
+        print_json(export.as_json(found))
     else:
-        print("\n".join(markdown(one) for one in found), end="")
+        print(export.as_csv(found) if arguments.csv else report.markdown(found, plain=True), end="")
     if arguments.markdown:
-        for one in found:
-            print(f"wrote {clean(str(workspace.write_comparison(one)))}", file=sys.stderr)
+        print(f"wrote {clean(str(workspace.write_comparison(found)))}", file=sys.stderr)
     return OK
 
 

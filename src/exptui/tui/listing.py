@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from exptui.core.compare.deltas import direction
+from exptui.core.directions import direction
 from exptui.core.monitor.columns import Column, Numbers, Table
 from exptui.core.monitor.filter import passing
 from exptui.core.monitor.run_rows import Runs

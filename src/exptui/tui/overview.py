@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 from exptui.core.audit import report as audit
 from exptui.core.audit.report import AuditReport
 from exptui.core.audit.session import State
-from exptui.core.compare.deltas import direction
 from exptui.core.curves.series import Series
+from exptui.core.directions import direction
 from exptui.core.monitor.catalog import ArchiveRow, ConfigRow, RunRow, Snapshot
 from exptui.core.monitor.detail import Detail, FileFact
 from exptui.core.monitor.text import clean, clean_line

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from exptui.core.compare.deltas import direction
+from exptui.core.directions import direction
 from exptui.core.monitor.catalog import ArchiveRow, ConfigRow, RunRow
 from exptui.core.monitor.text import clean
 from exptui.core.runs.run import RunRecord, RunState

@@ -12,8 +12,8 @@ import msgspec
 from msgspec.structs import replace
 
 from exptui.core.archive.listing import Archived
-from exptui.core.compare.deltas import direction
 from exptui.core.configs import config
+from exptui.core.directions import direction
 from exptui.core.errors import ExptuiError
 from exptui.core.files import free_bytes
 from exptui.core.monitor import metrics

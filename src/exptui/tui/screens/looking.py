@@ -166,7 +166,7 @@ class Looking(Listed):
         ids.sort(key=lambda run_id: run_id != pinned)
         from exptui.tui.screens.compare import CompareScreen
 
-        self.app.push_screen(CompareScreen(self.workspace, ids, self.curves))
+        self.app.push_screen(CompareScreen(self.workspace, ids, self.curves, pinned))
 
     # Look
 
