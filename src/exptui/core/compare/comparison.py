@@ -170,7 +170,8 @@ def _best(series: Series, direction: int) -> float | None:
 def _unclean(sides: Sequence[Side], fingerprint: Sequence[Varying]) -> Iterator[str]:
     unknown = [side.run_id for side in sides if side.circumstances is None]
     yield from _named(unknown, "code and environment unknown")
-    yield from _named([side.run_id for side in sides if side.code_changed], "the code changed while it ran")
+    for doubt in dict.fromkeys(doubt for side in sides for doubt in side.doubts):
+        yield from _named([side.run_id for side in sides if doubt in side.doubts], doubt)
     yield from _named([side.run_id for side in sides if side.config is None], "config unknown")
     heads = {row.key.partition(".")[0] for row in fingerprint}
     hashed = all(_hashed(side) for side in sides if side.circumstances is not None)

@@ -17,7 +17,7 @@ from exptui.core.errors import ConfigError, CorruptError
 from exptui.core.files import read_json
 from exptui.core.monitor import metrics
 from exptui.core.monitor.metrics import Metrics
-from exptui.core.runs.run import RunState, RunView
+from exptui.core.runs.run import RunState, RunView, config_problem
 
 STARTED = ("command", "passed", "set", "secret", "preset")
 NUMBERS: Callable[[Path], Metrics] = metrics.read
@@ -26,7 +26,7 @@ NUMBERS: Callable[[Path], Metrics] = metrics.read
 class Side(msgspec.Struct, frozen=True):
     """One run. `config`: dotted keys; `circumstances`: all else that should be equal; None where they are unknown.
 
-    `state` is empty where it finished; `problems`: what could not be read.
+    `state` is empty where it finished; `doubts`: why it is not what it seems; `problems`: what could not be read.
     """
 
     run_id: str
@@ -35,7 +35,7 @@ class Side(msgspec.Struct, frozen=True):
     circumstances: dict[str, Any] | None
     metrics: Metrics = Metrics()
     state: str = ""
-    code_changed: bool = False
+    doubts: tuple[str, ...] = ()
     problems: tuple[str, ...] = ()
 
     @property
@@ -46,13 +46,17 @@ class Side(msgspec.Struct, frozen=True):
 
 def of_run(view: RunView, seed_key: str, numbers: Callable[[Path], Metrics] = NUMBERS) -> Side:
     """A run in `results/`; `numbers` reads its metrics."""
-    problems: list[str] = []
+    problems, doubts = list[str](), list[str]()
     flat = None
     try:
         flat = config.parse(Path("config.toml"), config.read_bytes(view.files / "config.toml")).flat
     except ConfigError as error:
         problems.append(error.message)
     record, found = view.record, numbers(view.files)
+    if record and record.code_changed:
+        doubts.append("the code changed while it ran")
+    if flat is not None and (changed := config_problem(view.path, record)):
+        doubts.append(changed)
     whole = view.state in (RunState.FINISHED, RunState.EXTERNAL)
     return Side(
         run_id=view.run_id,
@@ -63,7 +67,7 @@ def of_run(view: RunView, seed_key: str, numbers: Callable[[Path], Metrics] = NU
         else None,
         metrics=found,
         state="" if whole else view.state.value,
-        code_changed=bool(record and record.code_changed),
+        doubts=tuple(doubts),
         problems=(*problems, *found.problems),
     )
 

@@ -283,7 +283,7 @@ def test_what_is_not_known_is_said() -> None:
     found = compared(
         side("a", {}),
         side("b", None, circumstances=None, problems=("no config",)),
-        side("c", {}, code_changed=True),
+        side("c", {}, doubts=("the code changed while it ran",)),
         side("d", {}, state="FAILED"),
     )
     assert found.unclean == (
@@ -410,6 +410,14 @@ def test_a_changed_program_is_not_a_clean_comparison(tmp_path: Path) -> None:
     assert found.unclean == ("code differs",)
     assert found.config == ()
     assert [row.key for row in found.fingerprint] == ["code.train.py"]
+
+
+def test_a_config_that_was_edited_in_the_run_is_said(tmp_path: Path) -> None:
+    space = workspace(tmp_path)
+    first, second = finished(space), finished(space)
+    (space.results / second / "config.toml").write_text("[engine]\nbase_seed = 8\n")
+    found = space.compare([first, second])
+    assert found.unclean == (f"{second}: config.toml was changed after the run was started with it",)
 
 
 def test_another_command_is_not_a_clean_comparison(tmp_path: Path) -> None:
