@@ -80,10 +80,16 @@ def _lists(add: Add) -> None:
         "--filter",
         default="",
         metavar="TERMS",
-        help="words, or accuracy>0.9 state:failed model.layers=8; all must hold",
+        help="words, or accuracy>0.9 state:failed model.layers=8 tag:keep; all must hold",
     )
     listing.add_argument(
         "--sort", default="", metavar="KEY", help="a metric (the best first) or a config key"
+    )
+    listing.add_argument(
+        "--best",
+        default="",
+        metavar="METRIC",
+        help="of runs that differ only in their seed the best one, the best of all first (means: exptui diff)",
     )
     listing.add_argument("--reverse", action="store_true", help="the other way round")
     show = add("show", "everything known of one run")
@@ -95,6 +101,13 @@ def _lists(add: Add) -> None:
     diff.add_argument("--at", type=float, metavar="STEP", help="the metrics at this step, too")
     diff.add_argument("--csv", action="store_true", help="a line for each run, a column for what differs")
     diff.add_argument("--markdown", action="store_true", help="also write results/comparisons/<…>.md")
+    tag = add("tag", "tag runs or archives with a word; exptui ls --filter tag:WORD finds them")
+    tag.add_argument("runs", nargs="+", metavar="RUN")
+    tag.add_argument("name", metavar="TAG")
+    tag.add_argument("--remove", action="store_true", help="take the tag from them")
+    note = add("note", "note something of a run or an archive; without a text the note is removed")
+    note.add_argument("run", metavar="RUN")
+    note.add_argument("text", nargs="*", metavar="TEXT")
     for command in (listing, show, diff):
         _json(command)
     logs = add("logs", "the end of a run's log")

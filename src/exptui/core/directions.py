@@ -30,3 +30,6 @@ class Directions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
             if any(fnmatchcase(name, one) or fnmatchcase(name, f"*[/._]{one}") for one in patterns):
                 return sign
         return direction(name)
+
+
+BY_NAME = Directions()

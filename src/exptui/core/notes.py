@@ -19,6 +19,14 @@ class Notes(msgspec.Struct, kw_only=True):
     notes: dict[str, str] = {}
     tags: dict[str, tuple[str, ...]] = {}
 
+    @property
+    def said(self) -> dict[str, dict[str, str]]:
+        """By run id what a filter can ask: `tag` under a key of each, and `note`."""
+        found = {run_id: {f"{tag}.tag": tag for tag in tags} for run_id, tags in self.tags.items()}
+        for run_id, text in self.notes.items():
+            found.setdefault(run_id, {})["note"] = text
+        return found
+
 
 def load(root: Path) -> Notes:
     """The notes of a workspace; a missing file means none.

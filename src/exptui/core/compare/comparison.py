@@ -108,7 +108,8 @@ def _groups(sides: Sequence[Side], config: Sequence[Varying]) -> tuple[Group, ..
     told = Counter(
         tuple(token((sides[runs[0]].config or {}).get(key, MISSING)) for key in keys) for runs in members
     )
-    called = tuple(keys) if 0 < len(keys) <= LABELLED and set(told.values()) == {1} else ()
+    tells = len(sides) > 2 and 0 < len(keys) <= LABELLED and set(told.values()) == {1}
+    called = tuple(keys) if tells else ()
     return tuple(Group(tuple(runs), called) for runs in members)
 
 
