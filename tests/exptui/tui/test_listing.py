@@ -69,7 +69,7 @@ def test_tags_are_found_and_directions_are_the_settings() -> None:
         SEEN, Choice(sort="best"), directions=Directions(lower=("accuracy",), higher=("loss",))
     )
     assert turned.leading == ("loss", "accuracy")
-    assert "".join(turned.ids()) == "abdc"
+    assert "".join(turned.ids()) == "adbc"
 
 
 def test_a_filter_is_kept_up_to_date_as_rows_are_added() -> None:
