@@ -33,15 +33,15 @@ TONES: dict[str, Tone] = {"better": "good", "worse": "bad", "unclear": "muted", 
 
 def rows(one: Comparison, width: int, baseline: str, reading: float = 1.0) -> list[Row]:
     """Everything that differs, for a list of some width; `baseline`: the pinned run; `reading`: the share of the metrics."""
-    lines = [*_legend(one, baseline)]
-    lines += [_line("unclean", (f"! not a clean A/B: {text}", "warn")) for text in one.unclean]
-    for head, found in sections(one):
-        lines.append(_line(head, (head, "accent"), ("" if found else "  the same", "muted")))
+    lines = [_line("unclean", (f"! not a clean A/B: {text}", "warn")) for text in one.unclean]
+    lines += _legend(one, baseline)
+    for head, found, nothing in sections(one):
+        lines.append(_line(head, (head, "accent"), ("" if found else f"  {nothing}", "muted")))
         lines += [line for key, values in found for line in _differing(key, values, one)]
     if reading < 1:
         lines.append(_line("metrics", ("metrics", "accent"), (f"  reading {reading:.0%}", "muted")))
     else:
-        none = "" if one.metrics else "  the same" if one.equal else "  none on either side"
+        none = "" if one.metrics else "  the same" if one.equal else "  none"
         lines.append(_line("metrics", ("metrics", "accent"), (none, "muted")))
         lines += [line for row in told(one) for line in _metric(row, one, width)]
     if one.equal and one.metrics:

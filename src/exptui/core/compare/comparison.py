@@ -49,7 +49,8 @@ class Comparison(msgspec.Struct, frozen=True):
     """What differs between runs.
 
     `equal`: metrics that are the same everywhere. `unclean`: why it is no clean A/B; empty when only the config differs.
-    `notes`: what else a reader has to know. `problems`: what could not be read.
+    `notes`: what else a reader has to know. `problems`: what could not be read. `known`: of how many runs the config,
+    and the circumstances, are known.
     """
 
     runs: tuple[str, ...]
@@ -61,6 +62,7 @@ class Comparison(msgspec.Struct, frozen=True):
     unclean: tuple[str, ...]
     notes: tuple[str, ...]
     problems: tuple[str, ...]
+    known: tuple[int, int]
 
     @property
     def pair(self) -> bool:
@@ -88,6 +90,10 @@ def compare(sides: Sequence[Side], directions: Directions, at: float | None = No
         tuple(_unclean(sides, fingerprint)),
         tuple(_notes(sides, groups, metrics)),
         tuple(f"{side.run_id}: {problem}" for side in sides for problem in side.problems),
+        (
+            sum(side.config is not None for side in sides),
+            sum(side.circumstances is not None for side in sides),
+        ),
     )
 
 

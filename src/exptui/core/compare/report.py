@@ -39,12 +39,14 @@ def markdown(comparison: Comparison, *, plain: bool = False) -> str:
     if len(comparison.runs) > 2:
         groups = enumerate(comparison.groups)
         legend = [(letter(at), called(one, comparison), str(len(one.runs))) for at, one in groups]
-        page.table(("", "runs", "n"), legend)
-    for name, rows in sections(comparison):
-        page.line(f"## {name.capitalize()}")
-        page.table(*_differing(rows, comparison))
+        page.table(("", "runs", "n"), legend, "")
+    for section in sections(comparison):
+        page.line(f"## {section.head.capitalize()}")
+        page.table(*_differing(section.rows, comparison), section.nothing)
     page.line("## Metrics")
-    page.table(*(_paired if comparison.pair else _listed)(comparison))
+    page.table(
+        *(_paired if comparison.pair else _listed)(comparison), "the same" if comparison.equal else "none"
+    )
     if comparison.equal:
         page.line("The same everywhere: " + page.text(", ".join(comparison.equal)))
     page.bullets("Notes", comparison.notes)
@@ -160,11 +162,11 @@ class _Page:
         shown = clean(text, LONG)
         return shown if self.plain else re.sub(r"([\\`*_\[\]<>|#])", r"\\\1", shown)
 
-    def table(self, head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> None:
+    def table(self, head: tuple[str, ...], rows: Sequence[tuple[str, ...]], nothing: str) -> None:
         """Aligned, so that it can be read as it is; without the columns that are empty."""
         used = [at for at in range(len(head)) if any(row[at] for row in rows)]
         cells = [[self.text(row[at]) for at in used] for row in (head, *rows)]
         widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
         lines = ["| " + " | ".join(map(str.ljust, row, widths)) + " |" for row in cells]
         lines.insert(1, "|" + "|".join("-" * (width + 2) for width in widths) + "|")
-        self.line("\n".join(lines) if rows else "No difference.")
+        self.line("\n".join(lines) if rows else f"{nothing.capitalize()}.")

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
+from typing import NamedTuple
 
 import tomli
 import tomli_w
@@ -171,10 +172,22 @@ def title(comparison: Comparison) -> str:
     return f"{first} vs {len(others)} others" + (f", in {groups} groups" if groups <= len(others) else "")
 
 
-def sections(comparison: Comparison) -> list[tuple[str, list[tuple[str, Spread]]]]:
-    """Config and fingerprint: the keys that differ, each with its `spread`. What a fingerprint holds is text."""
-    parts = (("config", comparison.config, exact_text), ("fingerprint", comparison.fingerprint, value_text))
-    return [
-        (head, [(row.key, spread(row, comparison.groups, text_of)) for row in rows])
-        for head, rows, text_of in parts
-    ]
+class Section(NamedTuple):
+    """Config or fingerprint: the keys that differ, each with its `spread`, or what is said where none does."""
+
+    head: str
+    rows: list[tuple[str, Spread]]
+    nothing: str
+
+
+def sections(comparison: Comparison) -> Iterator[Section]:
+    """Config and fingerprint. What a fingerprint holds is text."""
+    for head, rows, text_of, known in (
+        ("config", comparison.config, exact_text, comparison.known[0]),
+        ("fingerprint", comparison.fingerprint, value_text, comparison.known[1]),
+    ):
+        some = [(row.key, spread(row, comparison.groups, text_of)) for row in rows]
+        whole = known == len(comparison.runs)
+        yield Section(
+            head, some, "the same" if whole else "unknown" if known < 2 else "the same where it is known"
+        )

@@ -293,8 +293,11 @@ def test_what_is_not_known_is_said() -> None:
     )
     assert "d: not finished (FAILED)" in found.notes
     assert found.problems == ("b: no config",)
+    page = markdown(found, plain=True)
+    assert "The same where it is known." in page
     many = compared(*(side(str(n), {}, circumstances=None) for n in range(5)))
     assert many.unclean == ("5 runs: code and environment unknown",)
+    assert "## Fingerprint\n\nUnknown." in markdown(many)
 
 
 def test_twenty_runs_with_two_hundred_keys_show_only_what_differs() -> None:
