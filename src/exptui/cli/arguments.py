@@ -42,7 +42,7 @@ def parser() -> argparse.ArgumentParser:
     return top
 
 
-def _json(command: argparse.ArgumentParser) -> None:
+def _json(command: argparse._ActionsContainer) -> None:
     command.add_argument("--json", action="store_true", help="machine-readable")
 
 
@@ -99,7 +99,10 @@ def _lists(add: Add) -> None:
     )
     diff.add_argument("runs", nargs="+", metavar="RUN", help="the first is the baseline of the others")
     diff.add_argument("--at", type=float, metavar="STEP", help="the metrics at this step, too")
-    diff.add_argument("--csv", action="store_true", help="a line for each run, a column for what differs")
+    form = diff.add_mutually_exclusive_group()
+    form.add_argument("--log", action="store_true", help="instead: how the ends of their logs differ")
+    form.add_argument("--csv", action="store_true", help="a line for each run, a column for what differs")
+    _json(form)
     diff.add_argument("--markdown", action="store_true", help="also write results/comparisons/<…>.md")
     tag = add("tag", "tag runs or archives with a word; exptui ls --filter tag:WORD finds them")
     tag.add_argument("runs", nargs="+", metavar="RUN")
@@ -108,7 +111,7 @@ def _lists(add: Add) -> None:
     note = add("note", "note something of a run or an archive; without a text the note is removed")
     note.add_argument("run", metavar="RUN")
     note.add_argument("text", nargs="*", metavar="TEXT")
-    for command in (listing, show, diff):
+    for command in (listing, show):
         _json(command)
     logs = add("logs", "the end of a run's log")
     logs.add_argument("run", metavar="RUN")

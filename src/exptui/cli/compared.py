@@ -32,6 +32,11 @@ def diff(arguments: argparse.Namespace) -> int:
     from exptui.core.compare import export, report
 
     workspace = Workspace.find(arguments.workspace)
+    if arguments.log:
+        for name in arguments.runs[1:]:
+            for line in workspace.compare_logs(arguments.runs[0], name):
+                print(clean(line))
+        return OK
     found = workspace.compare(arguments.runs, at=arguments.at)
     if arguments.json:
         print_json(export.as_json(found))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -85,6 +86,13 @@ class Compared(Contents):
             raise UsageError(f"{ids[0]} alone is no comparison", "Name another run: exptui ls")
         return compare([self._side(run_id, numbers) for run_id in ids], self.settings.metrics, at)
 
+    def compare_logs(self, baseline: str, candidate: str) -> list[str]:
+        """How the ends of the logs of two runs in `results/` differ, as `diff -u` writes it."""
+        from exptui.core.compare.logs import difference
+
+        one, other = (self.show(name).files / "trainer.log" for name in (baseline, candidate))
+        return difference(one, other)
+
     def _side(self, run_id: str, numbers: Callable[[Path], Metrics] | None) -> Side:
         from exptui.core.compare import sides
 
@@ -102,8 +110,8 @@ class Compared(Contents):
 
         directory = self.results / "comparisons"
         name, (first, *others) = "_vs_".join(comparison.runs), comparison.runs
-        if len(name.encode()) > NAME:
-            digest = sha256_bytes("\n".join(comparison.runs).encode())[:8]
+        if len(os.fsencode(name)) > NAME:
+            digest = sha256_bytes(os.fsencode("\n".join(comparison.runs)))[:8]
             name = f"{first}_vs_{len(others)}_others_{digest}"
         with storage_errors("write the comparison"):
             directory.mkdir(exist_ok=True)

@@ -373,7 +373,7 @@ def test_many_runs_have_a_file_of_their_own(tmp_path: Path) -> None:
     space.results.mkdir()
     names = {
         space.write_comparison(compared(*(side("r" * 100 + str(n), {}) for n in some))).name
-        for some in ((1, 2, 3), (1, 2, 4))
+        for some in ((1, 2, 3), (1, 2, "\udcff"))
     }
     assert len(names) == 2
     assert all(len(name) < 200 for name in names)
@@ -402,6 +402,29 @@ def test_a_run_without_a_config_is_compared_all_the_same(tmp_path: Path) -> None
     found = space.compare(["a", "by_hand"])
     assert "by_hand: config unknown" in found.unclean
     assert len(found.problems) == 1
+
+
+def test_logs_differ_where_their_ends_do(tmp_path: Path) -> None:
+    space = workspace(tmp_path)
+    first, second = finished(space), finished(space)
+    for run_id, word in ((first, "one"), (second, "two\x1b[2J")):
+        log = space.results / run_id / "trainer.log"
+        log.write_text("".join(f"line {n}\n" for n in range(9)) + f"{word}\nend")
+    assert space.compare_logs(first, second) == [
+        f"--- {first}/trainer.log",
+        f"+++ {second}/trainer.log",
+        "@@ -8,4 +8,4 @@",
+        " line 7",
+        " line 8",
+        "-one",
+        "+two␛[2J",
+        " end",
+    ]
+    (space.results / first / "trainer.log").write_text("x\n" * 5000)
+    assert (
+        space.compare_logs(first, first)
+        == [f"of {first}/trainer.log only the last 2,000 lines were compared"] * 2
+    )
 
 
 def test_a_changed_program_is_not_a_clean_comparison(tmp_path: Path) -> None:
