@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from exptui.core.monitor.metrics import Metrics
 from exptui.tui.app import Exptui
 from exptui.tui.comparison import decimals, forest, rows
 from exptui.tui.screens.compare import CompareScreen
+from exptui.tui.widgets.chart import Chart
 from exptui.tui.widgets.rows import Row, RowList
 from support import workspace
 from tui_support import opened, until
@@ -79,6 +81,14 @@ def test_twenty_runs_with_two_hundred_keys(width: int) -> None:
     assert len({row.key for row in found}) == len(found)
 
 
+def test_letters_that_have_no_room_go_on_in_the_next_line() -> None:
+    found = rows(compared([{"key": at % 2, "other": at} for at in range(60)], [0.0] * 60), 78, "")
+    shown = lines(found)
+    first = next(at for at, line in enumerate(shown) if line.startswith("  key "))
+    words = " ".join(line[-24:] for line in shown[first : first + 12] if not line.startswith("  other"))
+    assert {letter(at) for at in range(60)} <= set(words.split())
+
+
 def test_what_is_still_being_read_is_said() -> None:
     shown = lines(rows(compared([{}, {"a": 1}], [0.5, 0.75]), 80, "", 0.34))
     assert "metrics  reading 34%" in shown
@@ -121,9 +131,9 @@ async def test_twenty_runs_on_a_small_screen(tmp_path: Path) -> None:
     async with app.run_test(size=(80, 24), notifications=True) as pilot:
         await opened(pilot, app)
         await pilot.press("2", "asterisk", "d")
-        await until(pilot, lambda: isinstance(app.screen, CompareScreen) and app.screen.share == 1)
+        await until(pilot, lambda: isinstance(app.screen, CompareScreen) and app.screen.whole)
         shown = app.screen.query_one("#compare", RowList)
-        await until(pilot, lambda: any("lower is better" in line for line in lines(shown.rows[:])))
+        assert any("lower is better" in line for line in lines(shown.rows[:]))
         assert not any("key8" in line for line in lines(shown.rows[:]))
         seen: set[str] = set()
         await pilot.press("c")
@@ -134,3 +144,23 @@ async def test_twenty_runs_on_a_small_screen(tmp_path: Path) -> None:
             assert any(line.startswith(f" {letter(at):>2} ") and f"hand{at:02}" in line for line in seen)
         assert any(line.strip().startswith("mine") for line in seen)
         assert any("20 runs: code and environment unknown" in line for line in seen)
+
+
+async def test_the_curves_follow_the_cursor(tmp_path: Path) -> None:
+    space = workspace(tmp_path)
+    for n in range(2):
+        directory = space.results / f"hand{n}"
+        directory.mkdir(parents=True)
+        rows = [{"step": at, "a": at + n, "loss": at - n, "val_b": at * n, "accuracy": n} for at in (1, 2)]
+        (directory / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    app = Exptui(space)
+    async with app.run_test(size=(120, 40), notifications=True) as pilot:
+        await opened(pilot, app)
+        await pilot.press("2", "asterisk", "d")
+        await until(pilot, lambda: isinstance(app.screen, CompareScreen) and app.screen.whole)
+        charts, shown = list(app.screen.query(Chart)), app.screen.query_one("#compare", RowList)
+        assert [chart.title for chart in charts] == ["loss", "accuracy"]
+        shown.select(next(row.key for row in shown.rows if row.key.endswith(" val_b")))
+        await until(pilot, lambda: [chart.title for chart in charts] == ["loss", "b"])
+        await pilot.press("c")
+        assert not app.screen.query_one("#compare-curves").display

@@ -100,7 +100,7 @@ async def test_compare_and_write(tmp_path: Path) -> None:
         await pilot.press("2", "d")
         assert isinstance(app.screen, MainScreen)  # one run is no comparison
         await pilot.press("asterisk", "d")
-        await until(pilot, lambda: isinstance(app.screen, CompareScreen) and app.screen.share == 1)
+        await until(pilot, lambda: isinstance(app.screen, CompareScreen) and app.screen.whole)
         shown = app.screen.query_one("#compare", RowList)
         await until(pilot, lambda: "base_seed" in text(shown) and "metrics" in text(shown))
         await pilot.press("c", "m")

@@ -15,13 +15,13 @@ from textual.screen import Screen
 
 from exptui.core.compare import words
 from exptui.core.compare.comparison import Comparison, letter
-from exptui.core.compare.sides import numbers_of
+from exptui.core.compare.sides import NUMBERS, numbers_of
 from exptui.core.curves.series import Series
 from exptui.core.curves.store import Curves, Store
 from exptui.core.monitor.metrics import Metrics
 from exptui.core.monitor.text import clean
 from exptui.core.workspace import Workspace
-from exptui.tui import comparison, overview
+from exptui.tui import comparison, overview, present
 from exptui.tui.braille import Curve
 from exptui.tui.bridge import Bridge
 from exptui.tui.messages import Answered, Failed
@@ -47,7 +47,10 @@ class CompareScreen(Screen[None]):
         self.workspace, self.run_ids, self.curves, self.pinned = workspace, run_ids, curves, pinned
         self.bridge = Bridge(workspace, self.post_message)
         self.found: Comparison | None = None
+        self.whole = False  # whether it has the metrics
         self.read: Found = {}
+        self.metric = ""  # under the cursor
+        self.hidden = False
 
     def compose(self) -> ComposeResult:
         """Charts above, differences below."""
@@ -83,12 +86,14 @@ class CompareScreen(Screen[None]):
         return min((one.share for one in self.read.values()), default=0.0)
 
     def _compared(self, read: Found) -> Comparison:
+        """Without metrics while nothing was read."""
         by_path = {self.workspace.show(name).files: one for name, one in read.items()}
 
         def numbers(directory: Path) -> Metrics:
-            return numbers_of(directory, by_path[directory]) if directory in by_path else Metrics()
+            curves = by_path.get(directory)
+            return numbers_of(directory, curves) if curves else NUMBERS(directory)
 
-        return self.workspace.compare(self.run_ids, numbers)
+        return self.workspace.compare(self.run_ids, numbers if read else lambda _: Metrics())
 
     def _read(self, found: Found) -> Found:
         """One slice more of all curves that were not read whole."""
@@ -99,7 +104,8 @@ class CompareScreen(Screen[None]):
         self.found = found
         rows = self.query_one("#compare", RowList)
         rows.border_title = Content(clean(words.title(found), 200))
-        rows.show(comparison.rows(found, rows.content_size.width, self.pinned, self.share))
+        read = 1 if self.whole else min(self.share, 0.99)
+        rows.show(comparison.rows(found, rows.content_size.width, self.pinned, read))
 
     @on(RowList.Resized)
     def resize(self, event: RowList.Resized) -> None:
@@ -107,6 +113,22 @@ class CompareScreen(Screen[None]):
         event.stop()
         if self.found:
             self._show(self.found)
+
+    @on(RowList.Highlighted)
+    def follow(self, event: RowList.Highlighted) -> None:
+        """The curves of the metric under the cursor are the second ones, where they are not there already."""
+        event.stop()
+        base = present.base_name(event.key.partition(" ")[2].partition(" = ")[0])
+        if base != self.metric and base in self._names()[2:]:
+            self.metric = base
+            self._curves()
+
+    def _names(self) -> list[str]:
+        """The metrics that have curves, by their base names, the leading ones first."""
+        names = list(
+            dict.fromkeys(base for one in self.read.values() for base in overview.grouped(one.series))
+        )
+        return sorted(names, key=lambda name: (name != "loss", name != "accuracy"))
 
     def _draw(self, found: Found) -> None:
         """Show the curves as far as they were read, and ask for the rest; then for the metrics."""
@@ -118,21 +140,19 @@ class CompareScreen(Screen[None]):
         self._curves()
 
     def _compared_whole(self, found: Comparison) -> None:
+        self.whole = True
         self._show(found)
         self._curves()
 
     def _curves(self) -> None:
         """The two leading metrics; runs of a group have one colour."""
-        series = {name: one.series for name, one in self.read.items()}
-        names = list(dict.fromkeys(base for one in series.values() for base in overview.grouped(one)))
-        names.sort(key=lambda name: (name != "loss", name != "accuracy"))
-        if not names:
-            return
-        self.query_one("#compare-curves").display = True
-        for chart, name in zip(self.query(Chart), [*names[:2], "", ""], strict=False):
+        first, second, *_ = [*self._names(), "", ""]
+        self.query_one("#compare-curves").display = bool(first) and not self.hidden
+        for chart, name in zip(self.query(Chart), (first, self.metric or second), strict=True):
             chart.display = bool(name)
             chart.title, chart.reading = clean(name, 40), self.share
-            chart.show([c for run_id, one in series.items() for c in self._curve(run_id, one, name)])
+            curves = (self._curve(run_id, one.series, name) for run_id, one in self.read.items())
+            chart.show([curve for some in curves for curve in some])
 
     def _curve(self, run_id: str, series: dict[str, Series], base: str) -> list[Curve]:
         group = overview.grouped(series).get(base, {})
@@ -168,7 +188,7 @@ class CompareScreen(Screen[None]):
 
     def action_write(self) -> None:
         """Markdown beside the results."""
-        if self.found and self.share == 1:
+        if self.found and self.whole:
             self.bridge.ask(
                 "write",
                 partial(self.workspace.write_comparison, self.found),
@@ -182,8 +202,8 @@ class CompareScreen(Screen[None]):
 
     def action_curves(self) -> None:
         """Show or hide the curves: the list gets their room."""
-        curves = self.query_one("#compare-curves")
-        curves.display = not curves.display
+        self.hidden = not self.hidden
+        self._curves()
 
     def action_leave(self) -> None:
         """Back to the lists."""
