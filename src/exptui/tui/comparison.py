@@ -104,13 +104,14 @@ def _metric(row: Measured, one: Comparison, width: int) -> Iterator[Row]:
     known = [found for found in row.estimates if found is not None]
     ends = [v for e in known for v in (e.mean, e.low, e.high) if v is not None and math.isfinite(v)]
     which = {1: "  higher is better", -1: "  lower is better", 0: ""}[row.direction]
-    order, text = ranked(row), decimals(ends)
-    spans = [_numbers(row, at, one, text, tested=any(e.low is not None for e in known)) for at in order]
+    order, text, tested = ranked(row), decimals(ends), any(found.low is not None for found in known)
+    spans = [_numbers(row, at, one, text, tested=tested) for at in order]
     yield _line(row.name, (f"  {row.name}", "bold"), (f"  {measure(row)}", ""), (which, "muted"))
     room = min(PLOT, width - 4 - max(sum(len(part) for part, _ in line) for line in spans))
+    plotted = room >= LEAST_PLOT and (tested or len(order) > 2)
     for at, line in zip(order, spans, strict=True):
         found = row.estimates[at]
-        drawn = forest(found, row.estimates[0], ends, room) if found and room >= LEAST_PLOT else ""
+        drawn = forest(found, row.estimates[0], ends, room) if found and plotted else ""
         yield _line(row.name, *line, right=((drawn, line[-1][1]),))
 
 

@@ -101,13 +101,17 @@ def compare(sides: Sequence[Side], directions: Directions, at: float | None = No
 
 
 def _groups(sides: Sequence[Side], config: Sequence[Varying]) -> tuple[Group, ...]:
-    """In the order of the runs. A run that repeats a seed is no new one of its group: it stands by itself."""
+    """In the order of the runs. A run that repeats a seed is no new one of its group: it stands by itself.
+
+    Two runs are never one group: who compares them wants to see each.
+    """
     found: dict[Hashable, list[int]] = {}
     seeds: set[Hashable] = set()
     for at, side in enumerate(sides):
         key = _but_seed(side)
         seed = key, token(side.seed)
-        found.setdefault(at if key is None or seed in seeds else key, []).append(at)
+        alone = key is None or seed in seeds or len(sides) == 2
+        found.setdefault(at if alone else key, []).append(at)
         seeds.add(seed)
     keys = [row.key for row in config if any(row.key != side.seed_key for side in sides)]
     members = list(found.values())

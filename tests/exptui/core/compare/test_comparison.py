@@ -231,15 +231,22 @@ def test_other_code_parts_a_group_and_another_machine_does_not() -> None:
 
 
 def test_another_commit_with_the_same_code_is_clean() -> None:
-    hashed = [side(str(n), {SEED: n}, circumstances={"code.a": "0", "git.commit": str(n)}) for n in (1, 2)]
+    hashed = [side(str(n), {SEED: n}, circumstances={"code.a": "0", "git.commit": str(n)}) for n in (1, 2, 3)]
     found = compared(*hashed)
     assert (len(found.groups), found.unclean, [row.key for row in found.fingerprint]) == (
         1,
         (),
         ["git.commit"],
     )
-    bare = [side(str(n), {SEED: n}, circumstances={"git.commit": str(n)}) for n in (1, 2)]
-    assert (len(compared(*bare).groups), compared(*bare).unclean) == (2, ("git differs",))
+    bare = [side(str(n), {SEED: n}, circumstances={"git.commit": str(n)}) for n in (1, 2, 3)]
+    assert (len(compared(*bare).groups), compared(*bare).unclean) == (3, ("git differs",))
+
+
+def test_two_seeds_are_compared_with_each_other_and_three_are_one_group() -> None:
+    assert [group.runs for group in compared(*seeds("a", [0.1, 0.2])).groups] == [(0,), (1,)]
+    found = compared(*seeds("a", [0.1, 0.2, 0.3]))
+    assert [group.runs for group in found.groups] == [(0, 1, 2)]
+    assert "[0.1, 0.3]" in markdown(found, plain=True)
 
 
 def test_a_seed_that_ran_twice_counts_once() -> None:
@@ -360,7 +367,7 @@ def test_two_runs_that_differ_in_their_config_only(tmp_path: Path) -> None:
     comparison = space.compare(["a", "b"])
     assert comparison.config == (Varying("engine.base_seed", (7, 5)),)
     assert comparison.unclean == ()
-    assert [group.runs for group in comparison.groups] == [(0, 1)]
+    assert [group.runs for group in comparison.groups] == [(0,), (1,)]
     path = space.write_comparison(comparison)
     assert path.name == f"{first}_vs_{second}.md"
     assert path.read_text() == markdown(comparison)
