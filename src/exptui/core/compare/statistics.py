@@ -21,7 +21,10 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 EXHAUSTIVE = 6  # runs up to which all n^n resamples count
-RESAMPLES, PIECE = 100_000, 10_000  # beyond it; so many are drawn at a time
+RESAMPLES, ENTRIES = (
+    100_000,
+    10_000_000,
+)  # beyond it; of more than a hundred runs fewer, for the memory's sake
 SPLITS = 20_000  # ways to split two groups up to which all are looked at; beyond it so many are drawn
 TAIL = 40  # one in so many is below a 95 % interval, one above
 MEANINGFUL = 0.05  # the largest least p with which one is given
@@ -75,7 +78,9 @@ def contrast(baseline: Sequence[float], candidate: Sequence[float]) -> Contrast:
     if max(sizes) <= EXHAUSTIVE:
         low, high = _lowest_difference(baseline, candidate), -_lowest_difference(candidate, baseline)
     else:
-        low, high = _ends(_drawn_means(candidate, SEED) - _drawn_means(baseline, SEED + 1))
+        drawn, theirs = _drawn_means(candidate, SEED), _drawn_means(baseline, SEED + 1)
+        count = min(len(drawn), len(theirs))
+        low, high = _ends(drawn[:count] - theirs[:count])
     least = least_p(*sizes)
     p = permutation_p(baseline, candidate) if least <= MEANINGFUL else None
     pairs = [(one > other) + (one == other) / 2 for one in candidate for other in baseline]
@@ -97,18 +102,12 @@ def permutation_p(baseline: Sequence[float], candidate: Sequence[float]) -> floa
         sums = [sum(part) for part in combinations(pooled, size)]
         below, above = sum(one <= found + slack for one in sums), sum(one >= found - slack for one in sums)
         return min(1.0, 2 * min(below, above) / splits)
-    import numpy as np
-
-    random, values = np.random.RandomState(SEED), np.array(pooled)
-    below = above = 1  # the split there is
-    for _ in range(0, SPLITS, PIECE):
-        chosen = random.random_sample((PIECE, len(pooled))).argpartition(size, axis=1)[:, :size]
-        drawn = values[chosen].sum(axis=1)
-        below, above = (
-            below + int((drawn <= found + slack).sum()),
-            above + int((drawn >= found - slack).sum()),
-        )
-    return min(1.0, 2 * min(below, above) / (SPLITS + 1))
+    drawn = _splits(len(pooled), size) @ pooled
+    below, above = (
+        1 + (drawn <= found + slack).sum(),
+        1 + (drawn >= found - slack).sum(),
+    )  # and the one there is
+    return min(1.0, 2 * int(min(below, above)) / (SPLITS + 1))
 
 
 def _mean(values: Sequence[float]) -> float:
@@ -173,18 +172,29 @@ def _lowest_difference(baseline: Sequence[float], candidate: Sequence[float]) ->
     return high
 
 
-# Drawn resamples
+# Drawn resamples; the stream of RandomState is promised not to change with a version of numpy
+
+
+@lru_cache(maxsize=4)
+def _resamples(n: int, seed: int) -> NDArray[np.float64]:
+    """Resamples of n runs, as the share that each run has in them."""
+    import numpy as np
+
+    draws = min(RESAMPLES, ENTRIES // n)
+    return np.random.RandomState(seed).multinomial(n, [1 / n] * n, size=draws) / n
+
+
+@lru_cache(maxsize=2)
+def _splits(n: int, size: int) -> NDArray[np.float64]:
+    """Splits of n runs: 1 for each that is in the part of that size."""
+    import numpy as np
+
+    order = np.random.RandomState(SEED).random_sample((SPLITS, n)).argsort(axis=1).argsort(axis=1)
+    return (order < size).astype(float)
 
 
 def _drawn_means(values: Sequence[float], seed: int) -> NDArray[np.float64]:
-    import numpy as np
-
-    # The stream of RandomState is promised not to change with a version of numpy.
-    random, given = np.random.RandomState(seed), np.array(values)
-    pieces = range(0, RESAMPLES, PIECE)
-    return np.concatenate(
-        [given[random.randint(0, len(given), (PIECE, len(given)))].mean(axis=1) for _ in pieces]
-    )
+    return _resamples(len(values), seed) @ values
 
 
 def _ends(drawn: NDArray[np.float64]) -> tuple[float, float]:
