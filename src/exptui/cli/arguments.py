@@ -89,7 +89,7 @@ def _lists(add: Add) -> None:
         "--best",
         default="",
         metavar="METRIC",
-        help="of runs that differ only in their seed the best one, the best of all first (means: exptui diff)",
+        help="of runs whose configs differ only in the seed the best one, the best of all first (means: exptui diff)",
     )
     listing.add_argument("--reverse", action="store_true", help="the other way round")
     show = add("show", "everything known of one run")

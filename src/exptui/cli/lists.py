@@ -85,7 +85,7 @@ def _chosen(rows: Sequence[R], workspace: Workspace, notes: Notes, arguments: ar
     if arguments.best:  # of each group the first of them in order
         groups: dict[Hashable, R] = {}
         for row in ordered(found, arguments.best, directions=directions):
-            groups.setdefault(token(_but_seed(row, workspace)), row)
+            groups.setdefault(token(_but_seed(row, workspace)) if row.flat else row.run_id, row)
         found = list(groups.values())
     return (
         ordered(found, arguments.sort, reverse=arguments.reverse, directions=directions)

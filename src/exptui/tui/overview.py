@@ -70,7 +70,7 @@ def facts(
 
 def _config(row: ConfigRow, snapshot: Snapshot) -> list[Line]:
     runs = snapshot.runs.of(row.stem, 8)
-    names = present.metric_names(runs)
+    names = present.metric_names(runs, snapshot.directions)
     lines: list[Line] = [
         [
             (f"{present.plural(row.runs, 'run')} of this config" if runs else "never run", "bold"),

@@ -98,9 +98,11 @@ def test_the_command_line_tags_notes_and_lists(tmp_path: Path, capsys: pytest.Ca
     assert "look again" in said("show", "c")
     listed = json.loads(said("ls", "--json", "--filter", "note:again"))
     assert [(row["run_id"], row["note"], row["tags"]) for row in listed] == [(ids["c"], "look again", [])]
+    for name in ("hand1", "hand2"):  # of which no config is known
+        (space.results / name).mkdir()
     best = [row["run_id"] for row in json.loads(said("ls", "--json", "--best", "fid"))]
-    assert best == [ids["b"], ids["c"]]
-    assert [row["run_id"] for row in json.loads(said("ls", "--json", "--sort", "fid"))] == [
+    assert best == [ids["b"], ids["c"], "hand1", "hand2"]
+    assert [row["run_id"] for row in json.loads(said("ls", "--json", "--sort", "fid"))][:3] == [
         ids[n] for n in "bca"
     ]
     said("tag", "a", "keep", "--remove")

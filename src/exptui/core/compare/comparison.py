@@ -152,7 +152,7 @@ def _measured(
     name: str, sides: Sequence[Side], groups: Sequence[Group], direction: int, at: float | None
 ) -> Iterator[Measured]:
     """The rows of a metric in which not all runs have the same."""
-    series = [side.metrics.series.get(name) for side in sides]
+    series = [side.metrics.series.get(name) or None for side in sides]  # an empty one is none
     ends = {one[-1][0] for one in series if one is not None}
     measures = {"final": [side.metrics.final.get(name) for side in sides]}
     if direction and ends:

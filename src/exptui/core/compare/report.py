@@ -24,9 +24,9 @@ from exptui.core.compare.words import (
     told,
     word,
 )
-from exptui.core.monitor.text import clean
+from exptui.core.monitor.text import CAP, clean
 
-LONG = 200
+CELL = 200  # characters
 Table = tuple[tuple[str, ...], list[tuple[str, ...]]]
 
 
@@ -157,15 +157,15 @@ class _Page:
             self.line(f"## {head}")
             self.line("\n".join(f"* {self.text(text)}" for text in texts))
 
-    def text(self, text: str) -> str:
+    def text(self, text: str, cap: int = CAP) -> str:
         """No controls, and none of the characters that mean something in Markdown."""
-        shown = clean(text, LONG)
+        shown = clean(text, cap)
         return shown if self.plain else re.sub(r"([\\`*_\[\]<>|#])", r"\\\1", shown)
 
     def table(self, head: tuple[str, ...], rows: Sequence[tuple[str, ...]], nothing: str) -> None:
         """Aligned, so that it can be read as it is; without the columns that are empty."""
         used = [at for at in range(len(head)) if any(row[at] for row in rows)]
-        cells = [[self.text(row[at]) for at in used] for row in (head, *rows)]
+        cells = [[self.text(row[at], CELL) for at in used] for row in (head, *rows)]
         widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
         lines = ["| " + " | ".join(map(str.ljust, row, widths)) + " |" for row in cells]
         lines.insert(1, "|" + "|".join("-" * (width + 2) for width in widths) + "|")

@@ -75,7 +75,9 @@ def of_run(view: RunView, seed_key: str, numbers: Callable[[Path], Metrics] = NU
 def numbers_of(directory: Path, curves: Curves) -> Metrics:
     """The metrics of a run whose curves were read already."""
     problems = list(curves.problems)
-    final = {name: one[-1][1] for name, one in curves.series.items()} | metrics.report(directory, problems)
+    final = {name: one[-1][1] for name, one in curves.series.items() if len(one)} | metrics.report(
+        directory, problems
+    )
     return Metrics(final, None, tuple(problems), curves.series)
 
 
@@ -116,8 +118,12 @@ def metrics_of_card(card: dict[str, Any]) -> Metrics:
         for name, points in _table(card, "series").items()
         if isinstance(points, list) and all(isinstance(one, list) and len(one) == 2 for one in points)
     }
-    final = {str(name): _float(value) for name, value in _table(card, "metrics").items()}
-    return Metrics(final, series={name: one for name, one in series.items() if len(one)})
+    final = {
+        str(name): _float(value)
+        for name, value in _table(card, "metrics").items()
+        if value is None or (isinstance(value, int | float) and not isinstance(value, bool))
+    }
+    return Metrics(final, series=series)
 
 
 def _table(card: dict[str, Any], name: str) -> dict[str, Any]:

@@ -53,7 +53,7 @@ def _ambiguous(text: str) -> bool:
         return True
     try:
         return bool(tomli.loads(f"v = {text}"))
-    except ValueError:
+    except (ValueError, RecursionError):
         return False
 
 
@@ -141,8 +141,9 @@ def ranked(row: Measured) -> list[int]:
 
     def rank(at: int) -> tuple[bool, float]:
         found = row.estimates[at]
-        nothing = found is None or math.isnan(found.mean)
-        return nothing, 0.0 if nothing or found is None else -row.direction * found.mean
+        if found is None or math.isnan(found.mean):
+            return True, 0.0
+        return False, -row.direction * found.mean if row.direction else 0.0
 
     return sorted(range(len(row.estimates)), key=rank)
 

@@ -17,7 +17,7 @@ from exptui.core.compare.comparison import Comparison, compare, letter
 from exptui.core.compare.deltas import MISSING, UNKNOWN, Varying, differences, same, token, varying
 from exptui.core.compare.export import as_csv, as_json
 from exptui.core.compare.report import markdown
-from exptui.core.compare.sides import Side
+from exptui.core.compare.sides import Side, metrics_of_card
 from exptui.core.compare.words import called, exact_text, letters, spread, told
 from exptui.core.curves.series import Series
 from exptui.core.directions import Directions
@@ -400,6 +400,20 @@ def test_an_archived_run_compares_from_its_card(tmp_path: Path) -> None:
     found = space.compare([first, second])
     assert f"{first}: code and environment unknown" in found.unclean
     assert len(found.problems) == 2
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.floats() | st.integers() | st.text(max_size=2),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=2), inner, max_size=3),
+)
+
+
+@given(json_values, json_values)
+def test_a_card_of_any_shape_is_read(series: object, numbers: object) -> None:
+    for one in ({"series": series, "metrics": numbers}, {"series": {"a": series}, "metrics": {"a": numbers}}):
+        found = metrics_of_card(one)
+        other = Side("b", SEED, {}, {})
+        compared(Side("a", SEED, {}, {}, found), other)
 
 
 def test_a_run_without_a_config_is_compared_all_the_same(tmp_path: Path) -> None:
