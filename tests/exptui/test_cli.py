@@ -109,5 +109,5 @@ def test_a_run_against_several_others(tmp_path: Path, capsys: pytest.CaptureFixt
     for run_id in ids:
         list(space.wait(run_id))
     assert cli.main(["--workspace", str(space.root), "diff", *ids, "--markdown"]) == 0
-    assert capsys.readouterr().out.count("## Metrics") == 2
-    assert len(list((space.results / "comparisons").glob("*.md"))) == 2
+    assert capsys.readouterr().out.count("## Metrics") == 1
+    assert len(list((space.results / "comparisons").glob("*.md"))) == 1

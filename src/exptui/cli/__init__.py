@@ -15,8 +15,9 @@ from exptui.core.monitor.text import clean
 # Each command is a function of its name; only the module here that has it is imported.
 MODULES = {
     "archives": ("archive", "check", "verify", "restore"),
+    "compared": ("diff", "tag", "note"),
     "doctor": ("doctor",),
-    "lists": ("ls", "show", "diff"),
+    "lists": ("ls", "show"),
     "runs": ("init", "run", "resume", "stop", "logs", "rm"),
 }
 

@@ -42,7 +42,7 @@ def parser() -> argparse.ArgumentParser:
     return top
 
 
-def _json(command: argparse.ArgumentParser) -> None:
+def _json(command: argparse._ActionsContainer) -> None:
     command.add_argument("--json", action="store_true", help="machine-readable")
 
 
@@ -80,19 +80,38 @@ def _lists(add: Add) -> None:
         "--filter",
         default="",
         metavar="TERMS",
-        help="words, or accuracy>0.9 state:failed model.layers=8; all must hold",
+        help="words, or accuracy>0.9 state:failed model.layers=8 tag:keep; all must hold",
     )
     listing.add_argument(
         "--sort", default="", metavar="KEY", help="a metric (the best first) or a config key"
     )
+    listing.add_argument(
+        "--best",
+        default="",
+        metavar="METRIC",
+        help="of runs whose configs differ only in the seed the best one, the best of all first (means: exptui diff)",
+    )
     listing.add_argument("--reverse", action="store_true", help="the other way round")
     show = add("show", "everything known of one run")
     show.add_argument("run", metavar="RUN", help="a run id, or a config's name for its newest run")
-    diff = add("diff", "what differs between a run and others: config, fingerprint, metrics")
-    diff.add_argument("baseline", metavar="RUN")
-    diff.add_argument("candidates", nargs="+", metavar="RUN")
+    diff = add(
+        "diff", "what differs between runs or archives: config, fingerprint, metrics; seeds as a group"
+    )
+    diff.add_argument("runs", nargs="+", metavar="RUN", help="the first is the baseline of the others")
+    diff.add_argument("--at", type=float, metavar="STEP", help="the metrics at this step, too")
+    form = diff.add_mutually_exclusive_group()
+    form.add_argument("--log", action="store_true", help="instead: how the ends of their logs differ")
+    form.add_argument("--csv", action="store_true", help="a line for each run, a column for what differs")
+    _json(form)
     diff.add_argument("--markdown", action="store_true", help="also write results/comparisons/<…>.md")
-    for command in (listing, show, diff):
+    tag = add("tag", "tag runs or archives with a word; exptui ls --filter tag:WORD finds them")
+    tag.add_argument("runs", nargs="+", metavar="RUN")
+    tag.add_argument("name", metavar="TAG")
+    tag.add_argument("--remove", action="store_true", help="take the tag from them")
+    note = add("note", "note something of a run or an archive; without a text the note is removed")
+    note.add_argument("run", metavar="RUN")
+    note.add_argument("text", nargs="*", metavar="TEXT")
+    for command in (listing, show):
         _json(command)
     logs = add("logs", "the end of a run's log")
     logs.add_argument("run", metavar="RUN")

@@ -5,20 +5,21 @@ from __future__ import annotations
 import argparse
 import math
 import sys
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from typing import Any, TypeVar
 
 import msgspec
 
 from exptui.cli.exits import OK
-from exptui.core.compare.deltas import number_text
+from exptui.core.compare.deltas import number_text, token
 from exptui.core.contents import in_order
 from exptui.core.errors import ExptuiError
 from exptui.core.monitor.catalog import ArchiveRow, Catalog, RunRow, Snapshot, facts, ordered
 from exptui.core.monitor.filter import matches
 from exptui.core.monitor.run_rows import Memory, ended, read_ended, read_run, view_of
 from exptui.core.monitor.text import clean
-from exptui.core.runs.run import RunView, config_problem
+from exptui.core.notes import Notes
+from exptui.core.runs.run import RunView, config_problem, stem_of
 from exptui.core.workspace import Workspace
 
 R = TypeVar("R", RunRow, ArchiveRow)
@@ -63,7 +64,11 @@ def ls(arguments: argparse.Namespace) -> int:
     seen = Catalog(workspace).snapshot()
     for problem in seen.problems:
         _say(problem)
-    {"configs": _ls_configs, "archive": _ls_archive}[arguments.what](seen, arguments)
+    if arguments.what == "configs":
+        _ls_configs(seen, arguments)
+    else:
+        notes = _notes(workspace)
+        _ls_archive(_chosen(seen.archives, workspace, notes, arguments), notes, arguments)
     return OK
 
 
@@ -71,9 +76,41 @@ def _say(problem: str) -> None:
     print(f"exptui: {clean(problem)}", file=sys.stderr)
 
 
-def _chosen(rows: Sequence[R], arguments: argparse.Namespace) -> list[R]:
-    found = [row for row in rows if matches(arguments.filter, facts(row))] if arguments.filter else list(rows)
-    return ordered(found, arguments.sort, reverse=arguments.reverse) if arguments.sort else found
+def _chosen(rows: Sequence[R], workspace: Workspace, notes: Notes, arguments: argparse.Namespace) -> list[R]:
+    query, said = arguments.filter, notes.said
+    found = [row for row in rows if matches(query, facts(row, said))] if query else list(rows)
+    if not (arguments.sort or arguments.best):
+        return found
+    directions = workspace.settings.metrics
+    if arguments.best:  # of each group the first of them in order
+        groups: dict[Hashable, R] = {}
+        for row in ordered(found, arguments.best, directions=directions):
+            groups.setdefault(token(_but_seed(row, workspace)) if row.flat else row.run_id, row)
+        found = list(groups.values())
+    return (
+        ordered(found, arguments.sort, reverse=arguments.reverse, directions=directions)
+        if arguments.sort
+        else found
+    )
+
+
+def _but_seed(row: RunRow | ArchiveRow, workspace: Workspace) -> dict[str, object]:
+    stem = row.view.stem if isinstance(row, RunRow) else stem_of(row.run_id)
+    seed_key = workspace.settings.trainer_for(f"{stem}.toml").seed_key
+    return {key: value for key, value in row.flat.items() if key != seed_key}
+
+
+def _notes(workspace: Workspace) -> Notes:
+    """What was noted; said where it cannot be read."""
+    try:
+        return workspace.notes
+    except ExptuiError as error:
+        _say(error.message)
+        return Notes()
+
+
+def _tags(notes: Notes, run_id: str) -> str:
+    return "".join(f"  #{clean(tag)}" for tag in notes.tags.get(run_id, ()))
 
 
 def _ls_configs(seen: Snapshot, arguments: argparse.Namespace) -> None:
@@ -85,15 +122,21 @@ def _ls_configs(seen: Snapshot, arguments: argparse.Namespace) -> None:
         print(f"{clean(row.stem):{width}}  {clean(row.problem) or f'{row.runs} runs'}")
 
 
-def _ls_archive(seen: Snapshot, arguments: argparse.Namespace) -> None:
-    rows = _chosen(seen.archives, arguments)
+def _ls_archive(rows: Sequence[ArchiveRow], notes: Notes, arguments: argparse.Namespace) -> None:
     if arguments.json:
         names = ("run_id", "identity", "verdict", "verified_at")
-        print_json([{**{n: getattr(r.archived, n) for n in names}, "metrics": r.final} for r in rows])
+        print_json(
+            [
+                {**{n: getattr(r.archived, n) for n in names}, "metrics": r.final, **_noted(notes, r.run_id)}
+                for r in rows
+            ]
+        )
         return
     for row in rows:
         one = row.archived
-        print(f"{clean(one.run_id)}  {one.gz_size:,} bytes  {clean(one.verdict or 'not verified')}")
+        print(
+            f"{clean(one.run_id)}  {one.gz_size:,} bytes  {clean(one.verdict or 'not verified')}{_tags(notes, one.run_id)}"
+        )
     if not rows:
         print("no archives; seal a finished run with: exptui archive RUN")
 
@@ -109,22 +152,24 @@ def _settled(view: RunView) -> bool:
 
 
 def _ls_runs(workspace: Workspace, arguments: argparse.Namespace) -> None:
-    there, baseline = _runs(workspace), ""
-    try:
-        baseline = workspace.notes.baseline
-    except ExptuiError as error:
-        _say(error.message)
-    rows = _chosen(there, arguments)
+    there, notes = _runs(workspace), _notes(workspace)
+    rows = _chosen(there, workspace, notes, arguments)
     if arguments.json:
-        print_json([{**facts_of(row.view), "config": row.flat, "metrics": row.final} for row in rows])
+        print_json(
+            [
+                {**facts_of(r.view), "config": r.flat, "metrics": r.final, **_noted(notes, r.run_id)}
+                for r in rows
+            ]
+        )
     elif not rows and there:
         print("no run matches the filter")
     elif not rows:
         print("no runs yet; start one with: exptui run CONFIG   (exptui ls configs shows which there are)")
     width = max((len(row.run_id) for row in rows), default=0)
     for row in () if arguments.json else rows:
-        star = "★" if row.run_id == baseline else " "
-        print(f"{star} {clean(row.run_id):{width}}  {outcome(row.view):9}  {_numbers(row.final)}".rstrip())
+        star = "★" if row.run_id == notes.baseline else " "
+        line = f"{star} {clean(row.run_id):{width}}  {outcome(row.view):9}  {_numbers(row.final)}"
+        print(f"{line}{_tags(notes, row.run_id)}".rstrip())
 
 
 def _numbers(final: dict[str, float]) -> str:
@@ -135,13 +180,20 @@ def _numbers(final: dict[str, float]) -> str:
     )
 
 
+def _noted(notes: Notes, run_id: str) -> dict[str, object]:
+    return {"tags": notes.tags.get(run_id, ()), "note": notes.notes.get(run_id, "")}
+
+
 def show(arguments: argparse.Namespace) -> int:
     """Print everything known of one run."""
-    view = Workspace.find(arguments.workspace).show(arguments.run)
+    workspace = Workspace.find(arguments.workspace)
+    view, notes = workspace.show(arguments.run), _notes(workspace)
     if arguments.json:
-        print_json(facts_of(view))
+        print_json({**facts_of(view), **_noted(notes, view.run_id)})
         return OK
-    print(f"{clean(view.run_id)}  {outcome(view)}")
+    print(f"{clean(view.run_id)}  {outcome(view)}{_tags(notes, view.run_id)}")
+    if note := notes.notes.get(view.run_id):
+        print(f"  {'note':14} {clean(note)}")
     if record := view.record:
         for name in (
             "config_name",
@@ -163,23 +215,6 @@ def show(arguments: argparse.Namespace) -> int:
         print("  not started by exptui: how it ran is unknown")
     for path in sorted(p for p in view.path.rglob("*") if p.is_file()):
         print(f"  {path.stat().st_size:>14,} {clean(str(path.relative_to(view.path)))}")
-    return OK
-
-
-def diff(arguments: argparse.Namespace) -> int:
-    """Print what differs between a run and others."""
-    from exptui.core.compare.report import markdown
-
-    workspace = Workspace.find(arguments.workspace)
-    found = [workspace.compare(arguments.baseline, name) for name in arguments.candidates]
-    if arguments.json:
-        made = [msgspec.to_builtins(one, enc_hook=repr) for one in found]
-        print_json(made if len(made) > 1 else made[0])
-    else:
-        print("\n".join(markdown(one) for one in found), end="")
-    if arguments.markdown:
-        for one in found:
-            print(f"wrote {clean(str(workspace.write_comparison(one)))}", file=sys.stderr)
     return OK
 
 

@@ -11,6 +11,7 @@ import msgspec
 import tomli
 
 from exptui.core import alerts
+from exptui.core.directions import Directions
 from exptui.core.errors import ConfigError
 
 SECRET_WORDS = ("TOKEN", "SECRET", "PASSWORD", "KEY")
@@ -58,6 +59,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     queue: Queue = Queue()
     environment: EnvironmentPolicy = EnvironmentPolicy()
     inputs: dict[str, str] = {}  # the data the trainers read: name → path, relative to the project
+    metrics: Directions = Directions()  # which are better lower or higher, where their names do not tell
     keys: dict[str, str] = {}  # the cockpit's: command → keys, as `stop = "X"`
     alerts: dict[
         str, str | float | tuple[str, ...]

@@ -9,12 +9,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import msgspec
-
-from exptui.core import notes
-from exptui.core.contents import Contents
+from exptui.core.compared import Compared
 from exptui.core.errors import ArchiveError, RunError, UsageError
-from exptui.core.files import Cancel, Progress, storage_errors, write_atomic
+from exptui.core.files import Cancel, Progress, storage_errors
 from exptui.core.runs.run import RunState, RunView, config_problem
 
 # A verb imports what it needs when it is called: none waits for what another one needs.
@@ -25,12 +22,11 @@ if TYPE_CHECKING:
     from exptui.core.audit.report import AuditReport
     from exptui.core.audit.request import Cost, Options, Request
     from exptui.core.audit.session import State
-    from exptui.core.compare.report import Comparison
     from exptui.core.doctor import Finding
     from exptui.core.runs.preview import Preview
 
 
-class Workspace(Contents):
+class Workspace(Compared):
     """One `experiments/` folder, and every verb there is for it."""
 
     @classmethod
@@ -64,12 +60,6 @@ class Workspace(Contents):
         from exptui.core import template
 
         return cls(template.write(parent))
-
-    def pin(self, run_id: str) -> None:
-        """Make a run the baseline; the one that is it already is unpinned."""
-        now = self.notes
-        pinned = "" if now.baseline == run_id else run_id
-        notes.save(self.root, msgspec.structs.replace(now, baseline=pinned))
 
     def run(self, name: str, edits: Mapping[str, Any] | None = None) -> Path:
         """Queue a run of a config, or of a clone with edits, which is written first; returns its directory."""
@@ -127,24 +117,6 @@ class Workspace(Contents):
         from exptui.core.runs import trash
 
         return trash.take_back(self.results, name)
-
-    def compare(self, baseline: str, candidate: str) -> Comparison:
-        """What differs between two runs, given as `show` takes them."""
-        from exptui.core.compare.report import compare
-
-        return compare(self.show(baseline), self.show(candidate))
-
-    def write_comparison(self, comparison: Comparison) -> Path:
-        """Write `results/comparisons/<baseline>_vs_<candidate>.md`, replacing an older one of the same two."""
-        from exptui.core.compare.report import markdown
-
-        directory = self.results / "comparisons"
-        with storage_errors("write the comparison"):
-            directory.mkdir(exist_ok=True)
-            path = directory / f"{comparison.baseline}_vs_{comparison.candidate}"[:240]
-            path = path.with_name(path.name + ".md")
-            write_atomic(path, markdown(comparison).encode())
-        return path
 
     def recover(self) -> list[str]:
         """Finish or undo what a crash left in `archive/` and `results/`; a line for each thing done."""

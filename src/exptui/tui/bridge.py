@@ -67,6 +67,7 @@ class Bridge:
         self._look = threading.Event()
         self.shown, self.recovered = threading.Event(), threading.Event()
         self._choice, self._runs, self._lister = Choice(), EMPTY.runs, Lister()
+        self._seen = Snapshot()
         self.sentry = Sentry(workspace, post, self.stopping)
 
     def start(self) -> None:
@@ -114,7 +115,10 @@ class Bridge:
     def list_runs(self, choice: Choice, reply: Callable[[Listing], None]) -> None:
         """From now on the runs are listed like that; the reply is the list of those that are known."""
         self._choice = choice
-        self.ask("list", lambda: self._lister.make(self._runs, choice), reply)
+        self.ask("list", lambda: self._listing(choice), reply)
+
+    def _listing(self, choice: Choice) -> Listing:
+        return self._lister.make(self._runs, choice, self._seen.said, self._seen.directions)
 
     def ask(
         self, key: str, read: Callable[[], T], reply: Callable[[T], None], *, apart: bool = False
@@ -205,8 +209,8 @@ class Bridge:
         self._look.clear()
         now = self._snapshot(catalog, last, every=asked)
         if isinstance(now.runs, Runs) and (now != last or first or asked):
-            self._runs = now.runs
-            self.post(SnapshotTaken(now, self._lister.make(now.runs, self._choice)))
+            self._runs, self._seen = now.runs, now
+            self.post(SnapshotTaken(now, self._listing(self._choice)))
         return now
 
     def _snapshot(self, catalog: Catalog, last: Snapshot, *, every: bool) -> Snapshot:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from array import array
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import compress
 from operator import itemgetter
 from pathlib import Path
@@ -12,9 +12,9 @@ from typing import Any
 
 import msgspec
 
-from exptui.core.compare.deltas import direction
+from exptui.core.directions import BY_NAME, Directions
 from exptui.core.monitor.columns import Column, Numbers, Table
-from exptui.core.monitor.filter import passing
+from exptui.core.monitor.filter import NOTHING, Facts, passing
 from exptui.core.monitor.run_rows import Runs
 from exptui.core.monitor.text import clean
 from exptui.tui import present
@@ -79,32 +79,50 @@ class Lister:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._query: tuple[Table, str] = Table(), ""
+        self._query: tuple[Table, str, Mapping[str, Facts]] = Table(), "", NOTHING
         self._passing = bytearray()
         self._heads_for: tuple[object, ...] = ()
         self._heads: Heads = ("", ""), ()
 
-    def make(self, runs: Runs, choice: Choice) -> Listing:
-        """The runs that pass the filter, in the order that was chosen; the newest first among equals."""
-        with self._lock:
-            order = self._filtered(runs, choice.query)
-            leading, extras = self._columns(runs.table, order, choice)
-            return Listing(choice, runs, _sorted(runs.table, order, choice.sort, leading), leading, extras)
+    def make(
+        self,
+        runs: Runs,
+        choice: Choice,
+        said: Mapping[str, Facts] = NOTHING,
+        directions: Directions = BY_NAME,
+    ) -> Listing:
+        """The runs that pass the filter, in the order that was chosen; the newest first among equals.
 
-    def _filtered(self, runs: Runs, query: str) -> array[int]:
+        `said`: tags and notes by run.
+        """
+        with self._lock:
+            order = self._filtered(runs, choice.query, said)
+            leading, extras = self._columns(runs.table, order, choice, directions)
+            ordered = _sorted(runs.table, order, choice.sort, leading, directions)
+            return Listing(choice, runs, ordered, leading, extras)
+
+    def _filtered(self, runs: Runs, query: str, said: Mapping[str, Facts]) -> array[int]:
         newest = runs.order[::-1]
         if not query:
             return newest
-        if self._query[0] is not runs.table or self._query[1] != query:
-            self._query, self._passing = (runs.table, query), bytearray()
-        self._passing += passing(query, runs.table, range(len(self._passing), len(runs.table)))
+        if self._query[0] is not runs.table or self._query[1:] != (query, said):
+            self._query, self._passing = (runs.table, query, said), bytearray()
+        self._passing += passing(query, runs.table, range(len(self._passing), len(runs.table)), said)
         return array("I", compress(newest, map(self._passing.__getitem__, newest)))
 
-    def _columns(self, table: Table, order: Sequence[int], choice: Choice) -> Heads:
+    def _columns(self, table: Table, order: Sequence[int], choice: Choice, directions: Directions) -> Heads:
         """The leading metrics, and the chosen columns, else those of config keys that differ."""
-        asked = (table, choice.query, choice.columns, len(order), len(table.config), len(table.metrics))
+        asked = (
+            table,
+            choice.query,
+            choice.columns,
+            directions,
+            len(order),
+            len(table.config),
+            len(table.metrics),
+        )
         if asked != self._heads_for:
-            leading, keys = leading_metrics(table, order), choice.columns
+            leading, keys = leading_metrics(table, order, directions), choice.columns
             if keys is None:
                 keys = tuple(key for key, column in table.config.items() if column.varies(order))
             found = ((key, _column(table, key)) for key in keys)
@@ -129,7 +147,7 @@ def _cell(value: Any) -> str:
     )
 
 
-def leading_metrics(table: Table, order: Sequence[int]) -> tuple[str, str]:
+def leading_metrics(table: Table, order: Sequence[int], directions: Directions) -> tuple[str, str]:
     """The two metrics that are shown: one where more is better, one where less is; empty where there is none.
 
     accuracy and loss where runs have them, else what most of them have.
@@ -140,7 +158,7 @@ def leading_metrics(table: Table, order: Sequence[int]) -> tuple[str, str]:
         found[base] = max(found.get(base, 0), column.present(order).count(1))
 
     def first(wanted: int, liked: str) -> str:
-        fitting = [name for name, count in found.items() if count and direction(name) == wanted]
+        fitting = [name for name, count in found.items() if count and directions.of(name) == wanted]
         return min(fitting, key=lambda name: (name != liked, -found[name], name), default="")
 
     return first(1, "accuracy"), first(-1, "loss")
@@ -160,7 +178,9 @@ def _value_of(table: Table, base: str) -> Callable[[int], float | None]:
     return value
 
 
-def _sorted(table: Table, order: array[int], sort: str, leading: tuple[str, str]) -> Sequence[int]:
+def _sorted(
+    table: Table, order: array[int], sort: str, leading: tuple[str, str], directions: Directions
+) -> Sequence[int]:
     if sort == "newest":
         return order
     if sort == "name":
@@ -168,7 +188,7 @@ def _sorted(table: Table, order: array[int], sort: str, leading: tuple[str, str]
     if sort in ("best", "least"):
         return _by(order, _value_of(table, leading[sort == "least"]), down=sort == "best")
     column = _column(table, sort)
-    down = isinstance(column, Numbers) and sort in table.metrics and direction(sort) > 0
+    down = isinstance(column, Numbers) and sort in table.metrics and directions.of(sort) > 0
     return _by(order, column.get, down=down) if column else order
 
 

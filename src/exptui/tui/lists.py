@@ -45,7 +45,7 @@ def run_words(shown: int, read: int, unread: int, choice: Choice) -> list[str]:
 
 def archive_rows(snapshot: Snapshot, query: str, now: float) -> list[Row]:
     """Verdict, name, and when it was found; one that is being verified says how far that is."""
-    shown = [row for row in snapshot.archives if matches(query, facts(row))]
+    shown = [row for row in snapshot.archives if matches(query, facts(row, snapshot.said))]
     return [_archive_row(row, snapshot.verification(row.run_id), now) for row in reversed(shown)]
 
 

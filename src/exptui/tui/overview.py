@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 from exptui.core.audit import report as audit
 from exptui.core.audit.report import AuditReport
 from exptui.core.audit.session import State
-from exptui.core.compare.deltas import direction
 from exptui.core.curves.series import Series
 from exptui.core.monitor.catalog import ArchiveRow, ConfigRow, RunRow, Snapshot
 from exptui.core.monitor.detail import Detail, FileFact
@@ -71,7 +70,7 @@ def facts(
 
 def _config(row: ConfigRow, snapshot: Snapshot) -> list[Line]:
     runs = snapshot.runs.of(row.stem, 8)
-    names = present.metric_names(runs)
+    names = present.metric_names(runs, snapshot.directions)
     lines: list[Line] = [
         [
             (f"{present.plural(row.runs, 'run')} of this config" if runs else "never run", "bold"),
@@ -130,6 +129,7 @@ def _run(row: RunRow, detail: Detail, snapshot: Snapshot, width: int, now: float
     if detail.cause and row.view.record:
         lines.append(_again(row, detail))
     lines += _alerts(detail, now)
+    lines += _said(row, snapshot)
     lines += _against(row, detail, snapshot)
     if record := row.view.record:
         seen = record.fingerprint or {}
@@ -156,6 +156,15 @@ def _run(row: RunRow, detail: Detail, snapshot: Snapshot, width: int, now: float
     else:
         lines.append([("not started by exptui: how it ran is unknown", "muted")])
     return lines
+
+
+def _said(row: RunRow, snapshot: Snapshot) -> list[Line]:
+    """Tags and note."""
+    texts = (
+        f"#{text}" if key.endswith(".tag") else text
+        for key, text in snapshot.said.get(row.run_id, {}).items()
+    )
+    return [[(line, "accent")]] if (line := "  ".join(clean(text, 300) for text in texts)) else []
 
 
 def _again(row: RunRow, detail: Detail) -> Line:
@@ -216,14 +225,14 @@ def _progress(row: RunRow, width: int, now: float) -> Line:
 def _against(row: RunRow, detail: Detail, snapshot: Snapshot) -> list[Line]:
     """The two leading metrics, against the pinned baseline at the same step."""
     lines: list[Line] = []
-    for name in present.metric_names([row]):
+    for name in present.metric_names([row], snapshot.directions):
         if not name:
             continue
         value = present.value_of(row.final, name)
         line: Line = [(f"{clean(name, 40)} ", "muted"), (present.number(value), "bold")]
         if (there := _at_step(detail.baseline, name, row.step)) is not None and value is not None:
             delta = value - there
-            better = delta * direction(name) > 0
+            better = delta * snapshot.directions.of(name) > 0
             word, tone = ("better", "good") if better else ("worse", "bad") if delta else ("equal", "muted")
             line += [("   ★ baseline here ", "muted"), (present.number(there), "")]
             line.append((f"   {delta:+.3f} {word}", tone))  # type: ignore[arg-type]

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from exptui.core.compare.deltas import direction
+from exptui.core.directions import BY_NAME, Directions
 from exptui.core.monitor.catalog import ArchiveRow, ConfigRow, RunRow
 from exptui.core.monitor.text import clean
 from exptui.core.runs.run import RunRecord, RunState
@@ -131,12 +131,12 @@ def base_name(name: str) -> str:
     return name
 
 
-def metric_names(rows: Sequence[RunRow | ArchiveRow]) -> tuple[str, str]:
+def metric_names(rows: Sequence[RunRow | ArchiveRow], directions: Directions = BY_NAME) -> tuple[str, str]:
     """The two metrics that lists show: one where more is better, one where less is; empty where there is none."""
     names = list(dict.fromkeys(base_name(name) for row in rows for name in row.final))
 
     def first(wanted: int, liked: str) -> str:
-        fitting = [name for name in names if direction(name) == wanted]
+        fitting = [name for name in names if directions.of(name) == wanted]
         return liked if liked in fitting else fitting[0] if fitting else ""
 
     return first(1, "accuracy"), first(-1, "loss")

@@ -10,6 +10,7 @@ import pytest
 from textual.app import App, ComposeResult
 from textual.geometry import Region
 
+from exptui.core.directions import Directions
 from exptui.core.monitor import chosen
 from exptui.core.monitor.columns import Entry, Table
 from exptui.core.monitor.run_rows import Runs
@@ -58,6 +59,17 @@ def test_filter_and_columns() -> None:
     both = lister.make(SEEN, Choice(columns=("m.act", "train_loss", "gone")))
     assert [(extra.head, extra.width) for extra in both.extras] == [("act", 4), ("train_loss", 11)]
     assert both.sorts[-2:] == ("m.act", "train_loss")
+
+
+def test_tags_are_found_and_directions_are_the_settings() -> None:
+    lister = Lister()
+    assert lister.make(SEEN, Choice("tag:keep")).ids() == []
+    assert lister.make(SEEN, Choice("tag:keep"), {"c": {"keep.tag": "keep"}}).ids() == ["c"]
+    turned = lister.make(
+        SEEN, Choice(sort="best"), directions=Directions(lower=("accuracy",), higher=("loss",))
+    )
+    assert turned.leading == ("loss", "accuracy")
+    assert "".join(turned.ids()) == "adbc"
 
 
 def test_a_filter_is_kept_up_to_date_as_rows_are_added() -> None:

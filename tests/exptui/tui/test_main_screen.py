@@ -102,6 +102,23 @@ async def test_nothing_is_read_for_a_hidden_detail_and_all_when_it_is_shown(
         assert set(asked) == {first}
 
 
+async def test_tag_and_find(tmp_path: Path) -> None:
+    space = workspace(tmp_path, METRICS)
+    first, second = finished(space), finished(space)
+    app = Exptui(space)
+    async with app.run_test(size=(120, 40), notifications=True) as pilot:
+        screen = await opened(pilot, app)
+        rows = screen.query_one("#runs", RowList)
+        await pilot.press("2", "T", *"keep", "enter")
+        await until(pilot, lambda: screen.snapshot.said == {second: {"keep.tag": "keep"}})
+        await pilot.press("slash", *"tag:keep", "enter")
+        await until(pilot, lambda: [row.key for row in rows.rows] == [second])
+        await pilot.press("T", *"-keep", "enter")
+        await until(pilot, lambda: not rows.rows)
+        await pilot.press("escape")
+        await until(pilot, lambda: [row.key for row in rows.rows] == [second, first])
+
+
 async def test_compare_and_write(tmp_path: Path) -> None:
     space = workspace(tmp_path, METRICS)
     (space.configs / "b.toml").write_text("[engine]\nbase_seed = 8\n")
@@ -113,9 +130,11 @@ async def test_compare_and_write(tmp_path: Path) -> None:
         await pilot.press("2", "d")
         assert isinstance(app.screen, MainScreen)  # one run is no comparison
         await pilot.press("asterisk", "d")
-        await until(pilot, lambda: isinstance(app.screen, CompareScreen) and app.screen.found)
-        assert "base_seed" in text(app.screen.query_one("#compare", RowList))
-        await pilot.press("m")
+        await until(pilot, lambda: isinstance(app.screen, CompareScreen) and app.screen.whole)
+        shown = app.screen.query_one("#compare", RowList)
+        await until(pilot, lambda: "base_seed" in text(shown) and "metrics" in text(shown))
+        await pilot.press("c", "m")
+        assert not app.screen.query_one("#compare-curves").display
         await until(pilot, lambda: list((space.results / "comparisons").glob("*.md")))
         await pilot.press("escape")
         assert isinstance(app.screen, MainScreen)

@@ -9,7 +9,7 @@ import msgspec
 from exptui.core.audit.original import Original
 from exptui.core.audit.report import Change
 from exptui.core.compare.deltas import MISSING, Difference, differences
-from exptui.core.compare.report import value_text
+from exptui.core.compare.words import value_text
 from exptui.core.configs import config
 from exptui.core.runs.run import RunRecord
 

@@ -1,27 +1,25 @@
-"""(baseline, candidate) → what differs: config keys, fingerprint, final metrics. Nothing that is equal."""
+"""Which values are the same: equal in type and value; missing is not null, and NaN is itself."""
 
 from __future__ import annotations
 
-import math
-import re
+from collections.abc import Hashable, Sequence
 from typing import Any
 
 import msgspec
 
-LOWER = re.compile(r"loss|error|perplexity|(^|[/._])(mse|mae|rmse|nll|wer|cer)($|[/._])", re.IGNORECASE)
-HIGHER = re.compile(
-    r"acc|f1|auc|precision|recall|reward|score|bleu|rouge|(^|[/._])(map|iou|r2)($|[/._])", re.IGNORECASE
-)
-
 
 class Missing:
-    """The key is not there: another thing than a null or an empty value."""
+    """No value: another thing than a null or an empty one."""
+
+    def __init__(self, text: str) -> None:
+        self._text = text
 
     def __repr__(self) -> str:
-        return "–"
+        return self._text
 
 
-MISSING = Missing()
+MISSING = Missing("–")  # the key is not there
+UNKNOWN = Missing("?")  # nobody recorded whether it is
 
 
 class Difference(msgspec.Struct, frozen=True):
@@ -32,50 +30,43 @@ class Difference(msgspec.Struct, frozen=True):
     candidate: Any
 
 
-class MetricDelta(msgspec.Struct, frozen=True):
-    """One metric on both sides; `better` is None where the metric has no known direction or nothing changed."""
+class Varying(msgspec.Struct, frozen=True):
+    """One key whose values are not the same on all sides, in their order."""
 
-    name: str
-    baseline: float | None
-    candidate: float | None
-    delta: float | None
-    percent: float | None
-    better: bool | None
+    key: str
+    values: tuple[Any, ...]
+
+
+def token(value: object) -> Hashable:
+    """Equal for values that are the same: 1 is not 1.0, not true and not "1", also inside of lists and tables."""
+    if isinstance(value, dict):
+        return "table", frozenset((key, token(item)) for key, item in value.items())
+    if isinstance(value, list | tuple):
+        return "list", tuple(map(token, value))
+    return type(value).__name__, value if value == value else "nan"
 
 
 def same(baseline: object, candidate: object) -> bool:
-    """Equal in value and type; NaN is itself; 1 is not 1.0 and not true."""
-    if isinstance(baseline, float) and isinstance(candidate, float):
-        return baseline == candidate or (math.isnan(baseline) and math.isnan(candidate))
-    if isinstance(baseline, list) and isinstance(candidate, list):
-        return len(baseline) == len(candidate) and all(map(same, baseline, candidate))
-    return type(baseline) is type(candidate) and baseline == candidate
+    """Whether two values have one token."""
+    return token(baseline) == token(candidate)
 
 
 def differences(baseline: dict[str, Any], candidate: dict[str, Any]) -> list[Difference]:
     """The keys that differ, those of the baseline first, in its order."""
-    keys = dict.fromkeys((*baseline, *candidate))
-    pairs = ((key, baseline.get(key, MISSING), candidate.get(key, MISSING)) for key in keys)
-    return [Difference(*pair) for pair in pairs if not same(pair[1], pair[2])]
+    return [Difference(row.key, *row.values) for row in varying((baseline, candidate))]
+
+
+def varying(sides: Sequence[dict[str, Any] | None]) -> list[Varying]:
+    """The keys that are not the same on all sides whose values are known; a side that is None is UNKNOWN."""
+    known = [side for side in sides if side is not None]
+    rows = []
+    for key in dict.fromkeys(key for side in known for key in side):
+        if len({token(side.get(key, MISSING)) for side in known}) > 1:
+            values = (UNKNOWN if side is None else side.get(key, MISSING) for side in sides)
+            rows.append(Varying(key, tuple(values)))
+    return rows
 
 
 def number_text(value: float | None) -> str:
     """Six significant digits, `–` for a missing value."""
     return "–" if value is None else f"{value:.6g}"
-
-
-def direction(name: str) -> int:
-    """-1 where less is better, +1 where more is, 0 where the name does not tell."""
-    return -1 if LOWER.search(name) else 1 if HIGHER.search(name) else 0
-
-
-def metric_deltas(baseline: dict[str, float], candidate: dict[str, float]) -> list[MetricDelta]:
-    """Every metric that either side has; a side that lacks it is None, and so is the difference."""
-    rows = []
-    for name in dict.fromkeys((*baseline, *candidate)):
-        old, new = baseline.get(name), candidate.get(name)
-        delta = new - old if old is not None and new is not None else None
-        percent = 100 * delta / abs(old) if delta is not None and old else None
-        better = delta * direction(name) > 0 if delta and not math.isnan(delta) and direction(name) else None
-        rows.append(MetricDelta(name, old, new, delta, percent, better))
-    return rows

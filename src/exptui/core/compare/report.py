@@ -1,162 +1,172 @@
-"""A comparison as a value and as Markdown."""
+"""A comparison as a Markdown page."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
-from pathlib import Path
 
-import msgspec
-import tomli_w
-
-from exptui.core.compare.deltas import (
-    MISSING,
-    Difference,
-    MetricDelta,
-    differences,
-    metric_deltas,
-    number_text,
+from exptui.core.compare.comparison import Comparison, Group, letter
+from exptui.core.compare.deltas import number_text
+from exptui.core.compare.statistics import Contrast, Estimate
+from exptui.core.compare.words import (
+    Spread,
+    called,
+    chance,
+    count,
+    interval,
+    letters,
+    measure,
+    percent,
+    ranked,
+    sections,
+    signed,
+    title,
+    told,
+    word,
 )
-from exptui.core.configs import config
-from exptui.core.monitor import metrics
-from exptui.core.monitor.text import clean
-from exptui.core.runs.run import RunView
+from exptui.core.monitor.text import CAP, clean
 
-HEADS = {"config": "Config", "fingerprint": "Fingerprint"}
+CELL = 200  # characters
+Table = tuple[tuple[str, ...], list[tuple[str, ...]]]
 
 
-@dataclass(frozen=True)
-class Comparison:
-    """What differs between two runs. `unclean` says why it is no clean A/B; empty when only the config differs."""
-
-    baseline: str
-    candidate: str
-    config: list[Difference]
-    fingerprint: list[Difference]
-    metrics: list[MetricDelta]
-    unclean: list[str]
-    problems: list[str]
-
-
-def compare(baseline: RunView, candidate: RunView) -> Comparison:
-    """Compare two runs from their directories.
-
-    Raises:
-        ConfigError: a side has no readable config.toml.
-    """
-    sides = (baseline, candidate)
-    configs = [config.parse(Path(f"{side.run_id}.toml"), _config_bytes(side)) for side in sides]
-    prints = [_circumstances(side) for side in sides]
-    found = [metrics.last(side.path) for side in sides]
-    fingerprint = differences(*prints)
-    unclean = [
-        f"{side.run_id}: code and environment unknown"
-        for side, seen in zip(sides, prints, strict=True)
-        if not seen
-    ]
-    unclean += [
-        f"{side.run_id}: the code changed while it ran"
-        for side in sides
-        if side.record and side.record.code_changed
-    ]
-    if all(prints):
-        heads = {difference.key.partition(".")[0] for difference in fingerprint}
-        # Where the code itself was hashed, another commit with the same code is still a clean A/B.
-        hashed = all(any(key.startswith("code.") for key in seen) for seen in prints)
-        unclean += sorted(f"{head} differs" for head in heads - ({"git"} if hashed else set()))
-    return Comparison(
-        baseline.run_id,
-        candidate.run_id,
-        differences(configs[0].flat, configs[1].flat),
-        fingerprint if all(prints) else [],
-        metric_deltas(found[0].final, found[1].final),
-        unclean,
-        [
-            f"{side.run_id}: {problem}"
-            for side, one in zip(sides, found, strict=True)
-            for problem in one.problems
-        ],
-    )
-
-
-def _circumstances(side: RunView) -> dict[str, object]:
-    """All but the config that should be equal: the fingerprint, and how the trainer was started."""
-    if side.record is None or side.record.fingerprint is None:
-        return {}
-    recipe = side.record.recipe
-    started = {name: getattr(recipe, name) for name in ("command", "passed", "set", "secret", "preset")}
-    return config.flatten({**side.record.fingerprint, "recipe": msgspec.to_builtins(started)})
-
-
-def _config_bytes(side: RunView) -> bytes:
-    return config.read_bytes(side.path / "config.toml")
-
-
-def value_text(value: object) -> str:
-    """A config value as TOML writes it; `–` for a missing one."""
-    if value is MISSING:
-        return repr(MISSING)
-    if value is None or isinstance(value, str):
-        return str(value)
-    try:
-        return tomli_w.dumps({"v": value}).removeprefix("v = ").strip().replace("\n", " ")
-    except TypeError:
-        return str(value)
-
-
-def markdown(comparison: Comparison) -> str:
-    """The comparison as a Markdown page."""
-    lines = [f"# {_cell(comparison.baseline)} vs {_cell(comparison.candidate)}", ""]
+def markdown(comparison: Comparison, *, plain: bool = False) -> str:
+    """The comparison as a Markdown page; `plain`: to be read as it is, nothing is escaped."""
+    page = _Page(plain)
+    page.line(f"# {page.text(title(comparison))}")
     if comparison.unclean:
-        lines += ["**Not a clean A/B:** " + _cell("; ".join(comparison.unclean)), ""]
-    for name, rows in (("config", comparison.config), ("fingerprint", comparison.fingerprint)):
-        lines += [f"## {HEADS[name]}", ""]
-        cells = [(row.key, value_text(row.baseline), value_text(row.candidate)) for row in rows]
-        lines += [*_table(("key", "baseline", "candidate"), cells), ""] if cells else ["No difference.", ""]
-    cells5 = [
-        (
-            m.name,
-            number_text(m.baseline),
-            number_text(m.candidate),
-            _signed(m.delta),
-            _percent(m.percent),
-            better_text(m.better),
-        )
-        for m in comparison.metrics
-    ]
-    lines += ["## Metrics", ""]
-    lines += (
-        _table(("metric", "baseline", "candidate", "Δ", "%", ""), cells5)
-        if cells5
-        else ["None on either side."]
+        page.line("**Not a clean A/B:** " + page.text("; ".join(comparison.unclean)))
+    if len(comparison.runs) > 2:
+        groups = enumerate(comparison.groups)
+        legend = [(letter(at), called(one, comparison), str(len(one.runs))) for at, one in groups]
+        page.table(("", "runs", "n"), legend, "")
+    for section in sections(comparison):
+        page.line(f"## {section.head.capitalize()}")
+        page.table(*_differing(section.rows, comparison), section.nothing)
+    page.line("## Metrics")
+    page.table(
+        *(_paired if comparison.pair else _listed)(comparison), "the same" if comparison.equal else "none"
     )
-    if comparison.problems:
-        lines += ["", "## Not read", "", *(f"* {_cell(problem)}" for problem in comparison.problems)]
-    return "\n".join(lines) + "\n"
+    if comparison.equal:
+        page.line("The same everywhere: " + page.text(", ".join(comparison.equal)))
+    page.bullets("Notes", comparison.notes)
+    page.bullets("Not read", comparison.problems)
+    if any(group.keys or len(group.runs) > 1 for group in comparison.groups) and len(comparison.runs) > 2:
+        page.bullets(
+            "Runs",
+            [
+                f"{letter(at)} {comparison.runs[run]}"
+                for at, group in enumerate(comparison.groups)
+                for run in group.runs
+            ],
+        )
+    return "\n\n".join(page.parts) + "\n"
 
 
-def better_text(better: bool | None) -> str:
-    """The direction in a word; empty where there is none."""
-    return "" if better is None else "better" if better else "worse"
+def _differing(rows: Sequence[tuple[str, Spread]], comparison: Comparison) -> Table:
+    """Of two sides a column for each, of more a line for each value."""
+    if comparison.pair:
+        return ("key", *_sides(comparison)), [(key, some[0][0], some[-1][0]) for key, some in rows]
+    return ("key", "value", ""), [
+        (key if not at else "", text, letters(numbers))
+        for key, some in rows
+        for at, (text, numbers) in enumerate(some)
+    ]
 
 
-def _signed(value: float | None) -> str:
-    return "–" if value is None else f"{value:+.6g}"
+def _sides(comparison: Comparison) -> tuple[str, str]:
+    return ("A", "B") if len(comparison.runs) > 2 else ("baseline", "candidate")
 
 
-def _percent(value: float | None) -> str:
-    return "–" if value is None else f"{value:+.2f}"
+def _paired(comparison: Comparison) -> Table:
+    grouped = len(comparison.runs) > 2
+    head = ("metric", "", *_sides(comparison), "Δ", *(("95 % of Δ", "p") if grouped else ()), "%", "")
+    rows = []
+    for row in told(comparison):
+        contrast = row.contrasts[1]
+        means = (
+            _estimate(found, group) for found, group in zip(row.estimates, comparison.groups, strict=True)
+        )
+        tested = (_interval(contrast), _p(contrast)) if grouped else ()
+        delta = signed(contrast.delta if contrast else None, ".4g")
+        rows.append(
+            (
+                row.name,
+                measure(row),
+                *means,
+                delta,
+                *tested,
+                signed(percent(row, contrast), ".1f"),
+                word(row, contrast),
+            )
+        )
+    return head, rows
 
 
-def _table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> list[str]:
-    return [_row(head), _row(("---",) * len(head)), *map(_row, rows)]
+def _estimate(found: Estimate | None, group: Group) -> str:
+    if found is None:
+        return "–"
+    lacking = f"({count(found, group)})" if found.n < len(group.runs) else ""
+    return " ".join(filter(None, (number_text(found.mean), interval(found.low, found.high), lacking)))
 
 
-def _row(cells: tuple[str, ...]) -> str:
-    return "| " + " | ".join(map(_cell, cells)) + " |"
+def _interval(contrast: Contrast | None) -> str:
+    return interval(contrast.low, contrast.high, "+") if contrast else ""
 
 
-def _cell(text: str) -> str:
-    """Untrusted text inside Markdown: no controls, and none of the characters that mean something there."""
-    return re.sub(r"([\\`*_\[\]<>|#])", r"\\\1", clean(text, 200)) if text != "---" else text
+def _p(contrast: Contrast | None) -> str:
+    return f"{contrast.p:.2g}" if contrast and contrast.p is not None else ""
+
+
+def _listed(comparison: Comparison) -> Table:
+    head = ("metric", "", "", "value", "95 %", "n", "Δ", "95 % of Δ", "%", "p", "P(better)", "")
+    rows = list[tuple[str, ...]]()
+    for row in told(comparison):
+        for place, at in enumerate(ranked(row)):
+            found, contrast, group = row.estimates[at], row.contrasts[at], comparison.groups[at]
+            likely = chance(row, contrast)
+            rows.append(
+                (
+                    *((row.name, measure(row)) if not place else ("", "")),
+                    letter(at),
+                    number_text(found.mean if found else None),
+                    interval(found.low, found.high) if found else "",
+                    count(found, group),
+                    "baseline" if not at else signed(contrast.delta if contrast else None, ".4g"),
+                    _interval(contrast),
+                    signed(percent(row, contrast), ".1f") if at else "",
+                    _p(contrast),
+                    "" if likely is None else f"{likely:.2f}",
+                    word(row, contrast),
+                )
+            )
+    return head, rows
+
+
+class _Page:
+    """Blocks of Markdown, and what becomes of untrusted text in them."""
+
+    def __init__(self, plain: bool) -> None:
+        self.plain, self.parts = plain, list[str]()
+
+    def line(self, text: str) -> None:
+        self.parts.append(text)
+
+    def bullets(self, head: str, texts: Sequence[str]) -> None:
+        if texts:
+            self.line(f"## {head}")
+            self.line("\n".join(f"* {self.text(text)}" for text in texts))
+
+    def text(self, text: str, cap: int = CAP) -> str:
+        """No controls, and none of the characters that mean something in Markdown."""
+        shown = clean(text, cap)
+        return shown if self.plain else re.sub(r"([\\`*_\[\]<>|#])", r"\\\1", shown)
+
+    def table(self, head: tuple[str, ...], rows: Sequence[tuple[str, ...]], nothing: str) -> None:
+        """Aligned, so that it can be read as it is; without the columns that are empty."""
+        used = [at for at in range(len(head)) if any(row[at] for row in rows)]
+        cells = [[self.text(row[at], CELL) for at in used] for row in (head, *rows)]
+        widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+        lines = ["| " + " | ".join(map(str.ljust, row, widths)) + " |" for row in cells]
+        lines.insert(1, "|" + "|".join("-" * (width + 2) for width in widths) + "|")
+        self.line("\n".join(lines) if rows else f"{nothing.capitalize()}.")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -12,11 +12,12 @@ import msgspec
 from msgspec.structs import replace
 
 from exptui.core.archive.listing import Archived
-from exptui.core.compare.deltas import direction
 from exptui.core.configs import config
+from exptui.core.directions import BY_NAME, Directions
 from exptui.core.errors import ExptuiError
 from exptui.core.files import free_bytes
 from exptui.core.monitor import metrics
+from exptui.core.monitor.filter import NOTHING, Facts
 from exptui.core.monitor.run_rows import (
     Memory,
     RunRow,
@@ -77,6 +78,8 @@ class Snapshot(msgspec.Struct, frozen=True):
     archives: tuple[ArchiveRow, ...] = ()
     verifying: dict[str, State] = {}  # by the name of its directory
     baseline: str = ""
+    said: dict[str, dict[str, str]] = {}  # by run: tags and notes, as a filter asks for them
+    directions: Directions = BY_NAME
     slots: int = 1
     free: int = 0
     problems: tuple[str, ...] = ()
@@ -139,6 +142,8 @@ class Catalog:
             archives=archives,
             verifying=_try(space.verification_states, {}, problems),
             baseline=notes.baseline if notes else "",
+            said=notes.said if notes else {},
+            directions=settings.metrics if settings else BY_NAME,
             slots=settings.queue.slots if settings else 1,
             free=free_bytes(space.root) // FREE_STEP * FREE_STEP,
             problems=tuple(problems),
@@ -196,19 +201,27 @@ def _card_numbers(card: dict[str, Any]) -> dict[str, float]:
     }
 
 
-def facts(row: RunRow | ArchiveRow) -> dict[str, Any]:
-    """What a filter or an order can ask of a row: config keys, metrics, `state`, `id`."""
+def facts(row: RunRow | ArchiveRow, said: Mapping[str, Facts] = NOTHING) -> dict[str, Any]:
+    """What a filter or an order can ask of a row: config keys, metrics, `state`, `id`; `said`: tags and notes by run."""
     state = row.view.state.value if isinstance(row, RunRow) else (row.archived.verdict or "not verified")
-    return {**{k: plain(v) for k, v in row.flat.items()}, **row.final, "id": row.run_id, "state": state}
+    return {
+        **{k: plain(v) for k, v in row.flat.items()},
+        **row.final,
+        **said.get(row.run_id, {}),
+        "id": row.run_id,
+        "state": state,
+    }
 
 
-def ordered(rows: Iterable[R], key: str, *, reverse: bool = False) -> list[R]:
+def ordered(
+    rows: Iterable[R], key: str, *, reverse: bool = False, directions: Directions = BY_NAME
+) -> list[R]:
     """Rows by a fact: the best first where the metric has a direction, else the least; `reverse` turns it round.
 
     Rows without the fact, or with NaN, come last either way; numbers before texts. The key may be given by its
     last part, as in a filter.
     """
-    down = (direction(key) > 0) != reverse
+    down = (directions.of(key) > 0) != reverse
     numbers: list[tuple[float, R]] = []
     texts: list[tuple[str, R]] = []
     rest: list[R] = []

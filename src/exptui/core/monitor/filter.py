@@ -22,6 +22,7 @@ NUMERIC: dict[str, Callable[[float, float], bool]] = {
 
 Facts = Mapping[str, Any]
 """Dotted key → value: the config's keys, the metrics, `state`, `id`, …"""
+NOTHING: Mapping[str, Facts] = {}
 
 
 def matches(query: str, facts: Facts) -> bool:
@@ -40,11 +41,14 @@ def _term(word: str, facts: Facts) -> bool:
     return any(_holds(value, sign, text) for value in values)
 
 
-def passing(query: str, table: Table, rows: Rows) -> bytes:
-    """1 for each of these rows that `matches` the query with its facts, else 0: column by column."""
+def passing(query: str, table: Table, rows: Rows, said: Mapping[str, Facts] = NOTHING) -> bytes:
+    """1 for each of these rows that `matches` the query with its facts, else 0: column by column.
+
+    `said`: more facts by id, which few rows have.
+    """
     left = _ones(len(rows))
     for word in query.split():
-        left &= _any(_columns(word, table, rows))
+        left &= _any((*_columns(word, table, rows), _said(word, table, rows, said)))
     return left.to_bytes(len(rows), "little")
 
 
@@ -78,6 +82,11 @@ def _columns(word: str, table: Table, rows: Rows) -> Iterable[bytes]:
                 isinstance(column, Numbers) and sign == ":" and not IN_A_NUMBER.fullmatch(text)
             ):
                 yield column.mask(test, rows)
+
+
+def _said(word: str, table: Table, rows: Rows, said: Mapping[str, Facts]) -> bytes:
+    found = {run_id for run_id, facts in said.items() if _term(word, facts)}
+    return bytes(table.ids[row] in found for row in rows) if found else bytes(len(rows))
 
 
 def _any(masks: Iterable[bytes]) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
+from pathlib import Path
 from typing import ClassVar
 
 from textual import on
@@ -12,13 +13,15 @@ from textual.containers import Horizontal
 from textual.content import Content
 from textual.screen import Screen
 
-from exptui.core.compare import report
-from exptui.core.compare.report import Comparison
+from exptui.core.compare import words
+from exptui.core.compare.comparison import Comparison, letter
+from exptui.core.compare.sides import NUMBERS, numbers_of
 from exptui.core.curves.series import Series
 from exptui.core.curves.store import Curves, Store
+from exptui.core.monitor.metrics import Metrics
 from exptui.core.monitor.text import clean
 from exptui.core.workspace import Workspace
-from exptui.tui import overview, present
+from exptui.tui import comparison, overview, present
 from exptui.tui.braille import Curve
 from exptui.tui.bridge import Bridge
 from exptui.tui.messages import Answered, Failed
@@ -30,19 +33,24 @@ Found = dict[str, Curves]
 
 
 class CompareScreen(Screen[None]):
-    """The first run is the baseline of all others."""
+    """The first run, and its group, is the baseline of all others."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape,q", "leave", show=False),
         Binding("m", "write", show=False),
         Binding("o", "log_y", show=False),
+        Binding("c", "curves", show=False),
     ]
 
-    def __init__(self, workspace: Workspace, run_ids: list[str], curves: Store) -> None:
+    def __init__(self, workspace: Workspace, run_ids: list[str], curves: Store, pinned: str) -> None:
         super().__init__()
-        self.workspace, self.run_ids, self.curves = workspace, run_ids, curves
+        self.workspace, self.run_ids, self.curves, self.pinned = workspace, run_ids, curves, pinned
         self.bridge = Bridge(workspace, self.post_message)
-        self.found: list[Comparison] = []
+        self.found: Comparison | None = None
+        self.whole = False  # whether it has the metrics
+        self.read: Found = {}
+        self.metric = ""  # under the cursor
+        self.hidden = False
 
     def compose(self) -> ComposeResult:
         """Charts above, differences below."""
@@ -53,51 +61,113 @@ class CompareScreen(Screen[None]):
         yield Lines(id="keys")
 
     def on_mount(self) -> None:
-        """Ask for the comparison."""
-        self.query_one("#compare").border_title = Content(
-            clean(f"{self.run_ids[0]} against {len(self.run_ids) - 1}", 200)
+        """Ask for what differs; the metrics follow when their curves are read."""
+        keys = (
+            ("m", "writes results/comparisons/….md"),
+            ("c", "curves"),
+            ("o", "log scale"),
+            ("Esc", "back"),
         )
-        keys = (("m", "writes results/comparisons/….md"), ("o", "log scale"), ("Esc", "back"))
         self.query_one("#keys", Lines).show(
             [[span for k, what in keys for span in ((f" {k}", "accent"), (f" {what} ", "muted"))]]
         )
         self.query_one("#compare").focus()
         self.bridge.read_only()
-        self.bridge.ask("compare", self._compared, self._show)
+        self.bridge.ask("compare", partial(self._compared, {}), self._show)
         self.bridge.ask("curves", partial(self._read, {}), self._draw)
 
     def on_unmount(self) -> None:
         """Let the thread end."""
         self.bridge.stop()
 
-    def _compared(self) -> list[Comparison]:
-        first, *others = self.run_ids
-        return [self.workspace.compare(first, other) for other in others]
+    @property
+    def share(self) -> float:
+        """How much of the metrics was read."""
+        return min((one.share for one in self.read.values()), default=0.0)
+
+    def _compared(self, read: Found) -> Comparison:
+        """Without metrics while nothing was read."""
+        by_path = {self.workspace.show(name).files: one for name, one in read.items()}
+
+        def numbers(directory: Path) -> Metrics:
+            curves = by_path.get(directory)
+            return numbers_of(directory, curves) if curves else NUMBERS(directory)
+
+        return self.workspace.compare(self.run_ids, numbers if read else lambda _: Metrics())
 
     def _read(self, found: Found) -> Found:
         """One slice more of all curves that were not read whole."""
         left = [name for name in self.run_ids if name not in found or found[name].share < 1]
         return found | {name: self.curves.read(self.workspace.show(name).files) for name in left}
 
-    def _show(self, found: list[Comparison]) -> None:
+    def _show(self, found: Comparison) -> None:
         self.found = found
-        self.query_one("#compare", RowList).show([row for one in self.found for row in comparison_rows(one)])
+        rows = self.query_one("#compare", RowList)
+        rows.border_title = Content(clean(words.title(found), 200))
+        read = 1 if self.whole else min(self.share, 0.99)
+        rows.show(comparison.rows(found, rows.content_size.width, self.pinned, read))
+
+    @on(RowList.Resized)
+    def resize(self, event: RowList.Resized) -> None:
+        """The lines depend on the width."""
+        event.stop()
+        if self.found:
+            self._show(self.found)
+
+    @on(RowList.Highlighted)
+    def follow(self, event: RowList.Highlighted) -> None:
+        """The curves of the metric under the cursor are the second ones, where they are not there already."""
+        event.stop()
+        base = present.base_name(event.key.partition(" ")[2].partition(" = ")[0])
+        if base != self.metric and base in self._names()[2:]:
+            self.metric = base
+            self._curves()
+
+    def _names(self) -> list[str]:
+        """The metrics that have curves, by their base names, the leading ones first."""
+        names = list(
+            dict.fromkeys(base for one in self.read.values() for base in overview.grouped(one.series))
+        )
+        return sorted(names, key=lambda name: (name != "loss", name != "accuracy"))
 
     def _draw(self, found: Found) -> None:
-        """Show the curves as far as they were read, and ask for the rest."""
-        series = {name: one.series for name, one in found.items()}
-        share = min(one.share for one in found.values())
-        if share < 1:
+        """Show the curves as far as they were read, and ask for the rest; then for the metrics."""
+        self.read = found
+        if self.share < 1:
             self.bridge.ask("curves", partial(self._read, found), self._draw)
-        names = list(dict.fromkeys(base for one in series.values() for base in overview.grouped(one)))
-        names.sort(key=lambda name: (name != "loss", name != "accuracy"))
-        self.query_one("#compare-curves").display = bool(names)
-        for chart, name in zip(self.query(Chart), [*names[:2], "", ""], strict=False):
+        else:
+            self.bridge.ask("compare", partial(self._compared, found), self._compared_whole)
+        self._curves()
+
+    def _compared_whole(self, found: Comparison) -> None:
+        self.whole = True
+        self._show(found)
+        self._curves()
+
+    def _curves(self) -> None:
+        """The two leading metrics; runs of a group have one colour."""
+        first, second, *_ = [*self._names(), "", ""]
+        self.query_one("#compare-curves").display = bool(first) and not self.hidden
+        for chart, name in zip(self.query(Chart), (first, self.metric or second), strict=True):
             chart.display = bool(name)
-            chart.title, chart.reading = clean(name, 40), share
-            chart.show(
-                [c for at, (run_id, one) in enumerate(series.items()) for c in _curve(run_id, one, name, at)]
-            )
+            chart.title, chart.reading = clean(name, 40), self.share
+            curves = (self._curve(run_id, one.series, name) for run_id, one in self.read.items())
+            chart.show([curve for some in curves for curve in some])
+
+    def _curve(self, run_id: str, series: dict[str, Series], base: str) -> list[Curve]:
+        group = overview.grouped(series).get(base, {})
+        held = next((group[name] for name in (*overview.HELD_OUT, base, "train") if name in group), None)
+        if held is None:
+            return []
+        at, called = self._group(run_id)
+        return [Curve(clean(called, 60), held, at)]
+
+    def _group(self, run_id: str) -> tuple[int, str]:
+        """The number of a run's group, and what its curve is called: the letter it has in the list."""
+        for at, group in enumerate(self.found.groups if self.found else ()):
+            if self.found and run_id in [self.found.runs[run] for run in group.runs]:
+                return at, letter(at)
+        return self.run_ids.index(run_id), run_id
 
     @on(Answered)
     def answer(self, event: Answered) -> None:
@@ -118,11 +188,11 @@ class CompareScreen(Screen[None]):
 
     def action_write(self) -> None:
         """Markdown beside the results."""
-        if self.found:
+        if self.found and self.whole:
             self.bridge.ask(
                 "write",
-                lambda: [self.workspace.write_comparison(one) for one in self.found],
-                lambda paths: self.say("wrote " + ", ".join(str(path) for path in paths)),
+                partial(self.workspace.write_comparison, self.found),
+                lambda path: self.say(f"wrote {path}"),
             )
 
     def action_log_y(self) -> None:
@@ -130,68 +200,11 @@ class CompareScreen(Screen[None]):
         for chart in self.query(Chart):
             chart.toggle_log()
 
+    def action_curves(self) -> None:
+        """Show or hide the curves: the list gets their room."""
+        self.hidden = not self.hidden
+        self._curves()
+
     def action_leave(self) -> None:
         """Back to the lists."""
         self.dismiss(None)
-
-
-def _curve(run_id: str, series: dict[str, Series], base: str, color: int) -> list[Curve]:
-    group = overview.grouped(series).get(base, {})
-    held = next((group[name] for name in (*overview.HELD_OUT, base, "train") if name in group), None)
-    return [Curve(clean(run_id, 60), held, color)] if held else []
-
-
-def comparison_rows(one: Comparison) -> list[Row]:
-    """Config, fingerprint and metrics: what differs, as lines."""
-    key = one.candidate
-    rows = [
-        Row(
-            f"{key}",
-            (
-                ("★ ", "warn"),
-                (clean(one.baseline, 100), "bold"),
-                ("  vs  ", "muted"),
-                (clean(key, 100), "bold"),
-            ),
-        )
-    ]
-    if one.unclean:
-        rows.append(Row(f"{key}!", ((f"not a clean A/B: {clean('; '.join(one.unclean), 300)}", "warn"),)))
-    for head, found in (("config", one.config), ("fingerprint", one.fingerprint)):
-        rows.append(Row(f"{key}.{head}", ((f"{head}", "accent"), ("" if found else "  the same", "muted"))))
-        for item in found:
-            before, after = (clean(report.value_text(value), 60) for value in (item.baseline, item.candidate))
-            rows.append(
-                Row(
-                    f"{key}.{head}.{item.key}",
-                    ((f"  {clean(item.key, 40):<28}", ""), (f"{before} → {after}", "warn")),
-                )
-            )
-    rows.append(
-        Row(
-            f"{key}.metrics",
-            (("metrics", "accent"), ("" if one.metrics else "  none on either side", "muted")),
-        )
-    )
-    for metric in one.metrics:
-        delta = "" if metric.delta is None else f"{metric.delta:+.4f}"
-        percent = "" if metric.percent is None else f"{metric.percent:+.1f} %"
-        word = report.better_text(metric.better)
-        tone: present.Tone = "good" if metric.better else "bad" if metric.better is False else "muted"
-        values = f"{present.number(metric.baseline):>9} → {present.number(metric.candidate):<9}"
-        rows.append(
-            Row(
-                f"{key}.metrics.{metric.name}",
-                (
-                    (f"  {clean(metric.name, 40):<28}", ""),
-                    (values, ""),
-                    (f"{delta:>10}{percent:>10}  ", ""),
-                    (word, tone),
-                ),
-            )
-        )
-    rows += [
-        Row(f"{key}?{at}", ((f"not read: {clean(text, 300)}", "warn"),))
-        for at, text in enumerate(one.problems)
-    ]
-    return [*rows, Row(f"{key} end", ())]

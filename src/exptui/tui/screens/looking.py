@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from exptui.core.monitor.catalog import ArchiveRow, ConfigRow, RunRow
 from exptui.core.monitor.text import clean
+from exptui.tui import present
 from exptui.tui.screens.listed import Listed
 from exptui.tui.widgets.detail import DetailPane
 from exptui.tui.widgets.rows import Row, RowList
@@ -152,6 +153,25 @@ class Looking(Listed):
 
             self._do(work)
 
+    def action_tag(self) -> None:
+        """Tag the marked runs, or the one under the cursor."""
+        names = [row.run_id for row in self._runs()]
+        if not names:
+            return
+
+        def tagged(text: str | None) -> None:
+            if text and (tag := text.removeprefix("-")):
+                remove = text != tag
+
+                def work() -> str:
+                    self.workspace.tag(names, tag, remove=remove)
+                    return f"{len(names)} {'no longer ' if remove else ''}tagged {tag}"
+
+                self._do(work)
+
+        hint = "a word; -word takes it away; the filter finds tag:word"
+        self._prompt(f"Tag {present.plural(len(names), 'run')}", hint, "", tagged)
+
     def action_compare(self) -> None:
         """The marked runs: the pinned one first, else the oldest."""
         ids = [row.run_id for row in reversed(self._marked())]
@@ -166,7 +186,7 @@ class Looking(Listed):
         ids.sort(key=lambda run_id: run_id != pinned)
         from exptui.tui.screens.compare import CompareScreen
 
-        self.app.push_screen(CompareScreen(self.workspace, ids, self.curves))
+        self.app.push_screen(CompareScreen(self.workspace, ids, self.curves, pinned))
 
     # Look
 
@@ -190,7 +210,7 @@ class Looking(Listed):
                 self.query_text = text.strip()
                 self.relist()
 
-        hint = "words, or accuracy>0.9 state:failed model.layers=8; empty shows all"
+        hint = "words, or accuracy>0.9 state:failed model.layers=8 tag:keep; empty shows all"
         self._prompt("Filter the runs", hint, self.query_text, chosen)
 
     def action_filter_log(self) -> None:

@@ -13,7 +13,7 @@ from textual.events import Key
 from textual.screen import ModalScreen
 from textual.widgets import Input
 
-from exptui.core.compare.report import value_text
+from exptui.core.compare.words import value_text
 from exptui.core.monitor.text import clean
 from exptui.core.runs.preview import Preview
 from exptui.tui import present

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import ClassVar, NamedTuple
@@ -269,16 +270,21 @@ class Chart(Widget):
         return list(strip)
 
     def _legend(self, drawn: Plot, digits: int) -> list[Item]:
-        """For each curve its marker, name and last value, or its value at the cursor."""
-        items = []
+        """For each curve its marker, name and last value, or its value at the cursor; for those of one name the name."""
+        items = list[Item]()
+        names = Counter(curve.name for curve in self._curves)
         for number, curve in enumerate(self._curves):
             value = nice(curve.series[-1][1], digits) if curve.series else "–"
             if (reading := drawn.readings[number]) is not None:
                 value = nice(reading[1], digits)
                 if reading[0] != self.view.cursor:
                     value += f" at {nice(reading[0], 6)}"
+            if names[curve.name] > 1:
+                value = ""
             if drawn.non_finite[number]:
                 value += f" {MARK}{drawn.non_finite[number]}"
+            if not value and any(name == clean(curve.name) for _, name, _, _ in items):
+                continue
             items.append((MARKERS[number % len(MARKERS)], clean(curve.name), value, self._style(curve.color)))
         return items
 

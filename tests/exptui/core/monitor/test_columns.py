@@ -66,16 +66,22 @@ def test_what_goes_in_comes_out_with_its_type(entries: list[Entry]) -> None:
         assert found.cells[:4] == entry.cells[:4]
 
 
-@given(st.lists(ENTRIES, max_size=12), QUERIES)
-@example([], "anything")
-def test_a_filter_over_columns_is_the_filter_over_facts(entries: list[Entry], query: str) -> None:
+@given(st.lists(ENTRIES, max_size=12), QUERIES, st.sets(st.integers(0, 11)))
+@example([], "anything", set())
+def test_a_filter_over_columns_is_the_filter_over_facts(
+    entries: list[Entry], query: str, tagged: set[int]
+) -> None:
     table = Table()
     rows = [table.add(entry) for entry in entries]
+    said = {entries[at].run_id: {"loss.tag": "loss"} for at in tagged if at < len(entries)}
 
     def facts(entry: Entry) -> dict[str, Any]:
-        return {**entry.flat, **entry.final, "id": entry.run_id, "state": entry.state.value}
+        more = said.get(entry.run_id, {})
+        return {**entry.flat, **entry.final, **more, "id": entry.run_id, "state": entry.state.value}
 
-    assert list(passing(query, table, rows)) == [matches(query, facts(entry)) for entry in entries]
+    for words in (query, "tag:loss", f"{query} tag=loss"):
+        found = list(passing(words, table, rows, said))
+        assert found == [matches(words, facts(entry)) for entry in entries]
 
 
 NUMBERS = st.one_of(

@@ -52,6 +52,18 @@ async def test_curves_and_hostile_names_are_shown_as_text() -> None:
         assert app.export_screenshot()
 
 
+async def test_curves_of_one_name_are_named_once() -> None:
+    app = Charts()
+    async with app.run_test(size=(80, 24), notifications=True) as pilot:
+        chart = app.query_one(Chart)
+        gap = Series.of(((0.0, 1.0), (1.0, float("nan"))))
+        chart.show([curve("A"), curve("A", 40), curve("B", 30, 1), Curve("B", gap, 1), curve("C", 50, 2)])
+        await pilot.pause()
+        head = lines(chart)[0]
+        assert [head.count(f" {name}") for name in "ABC"] == [1, 2, 1]  # what is not finite is said of each
+        assert head.rstrip().endswith("C 0.02")
+
+
 async def test_equal_curves_and_views_repaint_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     app = Charts()
     async with app.run_test(size=(80, 24), notifications=True) as pilot:

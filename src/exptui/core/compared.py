@@ -1,0 +1,120 @@
+"""What a person says of runs, and how runs compare: nothing here starts or moves one."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from exptui.core import notes
+from exptui.core.contents import Contents
+from exptui.core.errors import UsageError
+from exptui.core.files import sha256_bytes, storage_errors, write_atomic
+from exptui.core.runs.run import stem_of
+
+if TYPE_CHECKING:
+    from exptui.core.compare.comparison import Comparison
+    from exptui.core.compare.sides import Side
+    from exptui.core.monitor.metrics import Metrics
+
+NAME = 200  # bytes of a file name
+
+
+class Compared(Contents):
+    """The verbs of `notes.json`, and the comparison."""
+
+    def pin(self, run_id: str) -> None:
+        """Make a run the baseline; the one that is it already is unpinned."""
+        with notes.changing(self.root) as now:
+            now.baseline = "" if now.baseline == run_id else run_id
+
+    def tag(self, names: Sequence[str], tag: str, *, remove: bool = False) -> list[str]:
+        """Give runs or archives a tag, or take it from them; returns their ids.
+
+        Raises:
+            UsageError: no such run, or a tag with a space or a control character.
+        """
+        if not tag.isprintable() or not tag or any(map(str.isspace, tag)):
+            raise UsageError(f"{tag!r} cannot be a tag", "Use one word, as: exptui tag RUN keep")
+        found = [self.known(name) for name in names]
+        with notes.changing(self.root) as now:
+            for run_id in found:
+                has = [one for one in now.tags.get(run_id, ()) if one != tag]
+                now.tags[run_id] = tuple(has if remove else [*has, tag])
+        return found
+
+    def note(self, name: str, text: str) -> str:
+        """Note something of a run or an archive, in place of what was noted; returns its id."""
+        run_id = self.known(name)
+        with notes.changing(self.root) as now:
+            now.notes[run_id] = text
+        return run_id
+
+    def known(self, name: str) -> str:
+        """The id of a run, or of an archive, given as `show` takes it.
+
+        Raises:
+            UsageError: there is no such thing.
+        """
+        try:
+            return self.show(name).run_id
+        except UsageError as error:
+            try:
+                return self.archived(name).name.removesuffix(".tar.gz")
+            except UsageError:
+                raise error from None
+
+    def compare(
+        self,
+        names: Sequence[str],
+        numbers: Callable[[Path], Metrics] | None = None,
+        *,
+        at: float | None = None,
+    ) -> Comparison:
+        """What differs between runs or archives, the first being the baseline; `at`: metrics at this step, too.
+
+        `numbers` reads the metrics of a run's directory.
+
+        Raises:
+            UsageError: no such run, or fewer than two.
+        """
+        from exptui.core.compare.comparison import compare
+
+        ids = list(dict.fromkeys(map(self.known, names)))
+        if len(ids) < 2:
+            raise UsageError(f"{ids[0]} alone is no comparison", "Name another run: exptui ls")
+        return compare([self._side(run_id, numbers) for run_id in ids], self.settings.metrics, at)
+
+    def compare_logs(self, baseline: str, candidate: str) -> list[str]:
+        """How the ends of the logs of two runs in `results/` differ, as `diff -u` writes it."""
+        from exptui.core.compare.logs import difference
+
+        one, other = (self.show(name).files / "trainer.log" for name in (baseline, candidate))
+        return difference(one, other)
+
+    def _side(self, run_id: str, numbers: Callable[[Path], Metrics] | None) -> Side:
+        from exptui.core.compare import sides
+
+        if (self.results / run_id).is_dir():
+            view = self.view(self.results / run_id)
+            return sides.of_run(view, self._seed_key(view.stem), numbers or sides.NUMBERS)
+        return sides.of_archive(self.archived(run_id), self._seed_key(stem_of(run_id)))
+
+    def _seed_key(self, stem: str) -> str:
+        return self.settings.trainer_for(f"{stem}.toml").seed_key
+
+    def write_comparison(self, comparison: Comparison) -> Path:
+        """Write `results/comparisons/<baseline>_vs_<candidate>.md`, replacing an older one of the same runs."""
+        from exptui.core.compare.report import markdown
+
+        directory = self.results / "comparisons"
+        name, (first, *others) = "_vs_".join(comparison.runs), comparison.runs
+        if len(os.fsencode(name)) > NAME:
+            digest = sha256_bytes(os.fsencode("\n".join(comparison.runs)))[:8]
+            name = f"{first}_vs_{len(others)}_others_{digest}"
+        with storage_errors("write the comparison"):
+            directory.mkdir(exist_ok=True)
+            path = directory / f"{name}.md"
+            write_atomic(path, markdown(comparison).encode())
+        return path
