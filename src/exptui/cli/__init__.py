@@ -18,7 +18,7 @@ MODULES = {
     "compared": ("diff", "tag", "note"),
     "doctor": ("doctor",),
     "lists": ("ls", "show"),
-    "runs": ("init", "run", "resume", "stop", "logs", "rm"),
+    "runs": ("init", "run", "grid", "queue", "resume", "stop", "logs", "rm"),
 }
 
 
@@ -59,7 +59,10 @@ def _command(words: Sequence[str]) -> int:
     if words:
         from exptui.cli.arguments import parser
 
-        arguments = parser().parse_args(words)
+        # What stands behind `init --` is somebody else's command line.
+        mine = words.index("--") if words[0] == "init" and "--" in words else len(words)
+        arguments = parser().parse_args(words[:mine])
+        arguments.words = words[mine + 1 :]
         if arguments.command != "cockpit":
             module = next(name for name, commands in MODULES.items() if arguments.command in commands)
             command: Callable[..., int] = getattr(import_module(f"exptui.cli.{module}"), arguments.command)

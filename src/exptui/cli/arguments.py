@@ -36,7 +36,11 @@ def parser() -> argparse.ArgumentParser:
         added.set_defaults(command=name)
         return added
 
-    add("init", "make a workspace (experiments/) in the current directory")
+    init = add(
+        "init",
+        "make a workspace (experiments/) in the current directory; behind -- for a command you use already",
+    )
+    init.usage = "exptui init [-h] [-- COMMAND …]"
     for group in (_runs, _lists, _archives, _verify, _doctor):
         group(add)
     return top
@@ -57,13 +61,41 @@ def _runs(add: Add) -> None:
         dest="edits",
         help="first write a config of its own with this key changed, and run that",
     )
+    grid = add(
+        "grid", "write a config for every combination of values, and start a run of each that has none"
+    )
+    grid.add_argument("config", metavar="CONFIG")
+    grid.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE,VALUE",
+        dest="axes",
+        help="the values of a key, as model.layers=2,5,8; may be given for several keys",
+    )
+    grid.add_argument("--dry", action="store_true", help="only show what would be written and started")
+    grid.add_argument("--again", action="store_true", help="also start what has run already")
+    for command in (run, grid):
+        command.add_argument(
+            "--seeds", type=_seeds, default=(), metavar="1,2,3", help="each with each of these seeds"
+        )
     resume = add("resume", "go on with a run that did not finish, from its last valid checkpoint")
     resume.add_argument("run", metavar="RUN")
-    for command in (run, resume):
+    for command in (run, grid, resume):
         command.add_argument(
             "--wait", action="store_true", help="wait for the end; exit 3 unless it FINISHED"
         )
         command.add_argument("--follow", action="store_true", help="print the log meanwhile (implies --wait)")
+    waiting = add("queue", "what waits for a slot, the next one first; or another place for one of them")
+    waiting.add_argument("run", nargs="?", metavar="RUN")
+    places = waiting.add_mutually_exclusive_group()
+    for how, what in (
+        ("first", "let RUN be the next one"),
+        ("hold", "let all others go before RUN until it is released"),
+        ("release", "let RUN start again when it is its turn"),
+    ):
+        places.add_argument(f"--{how}", action="store_const", const=how, dest="how", help=what)
+    _json(waiting)
     stop = add("stop", "end a run and every process of it")
     stop.add_argument("run", metavar="RUN")
     remove = add("rm", "move runs into results/.trash; --undo takes the last one back")
@@ -71,6 +103,13 @@ def _runs(add: Add) -> None:
     remove.add_argument(
         "--undo", action="store_true", help="take back the run named, or the last one removed"
     )
+
+
+def _seeds(text: str) -> tuple[int, ...]:
+    try:
+        return tuple(map(int, text.split(",")))
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"not whole numbers, as 1,2,3: {text!r}") from None
 
 
 def _lists(add: Add) -> None:

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import argparse
+import json
+import shlex
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 
 from exptui.cli.exits import FAILED, OK
 from exptui.cli.lists import outcome
 from exptui.cli.recover import recovered
+from exptui.core.configs.config import flatten
 from exptui.core.configs.derive import parse_edits
+from exptui.core.configs.grid import parse_axes
 from exptui.core.errors import UsageError
 from exptui.core.monitor.logs import LogTail
 from exptui.core.monitor.text import clean, clean_line
@@ -17,21 +22,87 @@ from exptui.core.runs.run import RunState, RunView
 from exptui.core.workspace import Workspace
 
 
-def init(_: argparse.Namespace) -> int:
-    """Make a workspace here."""
+def init(arguments: argparse.Namespace) -> int:
+    """Make a workspace here, for a command where one is given."""
+    if arguments.words:
+        return _arrive(list(arguments.words))
     made = Workspace.init(Path.cwd())
     print(f"{clean(str(made.root))} is ready.")
     print("Next: exptui run first --follow")
     return OK
 
 
+def _arrive(words: list[str]) -> int:
+    """Make a workspace for a command, and say what came of it."""
+    root, made, argv = Workspace.arrive(Path.cwd(), words)
+    name, keys = clean(made.name), list(flatten(made.values))
+    print(f"{clean(str(root))} is ready.")
+    print(f"  exptui.toml          {clean(shlex.join(made.command))}")
+    print(f"  configs/{name}.toml  ".ljust(23) + clean(", ".join(keys) or "no keys yet", 300))
+    print(f"A run executes your words: {clean(shlex.join(argv))}")
+    for words_kept in made.kept:
+        print(f"  {clean(words_kept)} stays in the command: as a key it might not be passed as it is.")
+    if not made.outputs:
+        print(
+            "  It is told no output directory: its curves come from what it prints, and from what it writes"
+        )
+        print(
+            '  into $EXPTUI_OUTPUT. Where it writes into the current directory: cwd = "{output}" in exptui.toml.'
+        )
+    print(f"Next: exptui run {name} --follow")
+    return OK
+
+
 def run(arguments: argparse.Namespace) -> int:
     """Start a run of each config."""
     workspace = recovered(Workspace.find(arguments.workspace))
-    names = arguments.configs
-    if edits := parse_edits(arguments.edits):
+    names, edits = arguments.configs, parse_edits(arguments.edits)
+    if arguments.seeds:
+        axes = {key: [value] for key, value in edits.items()}
+        grids = [workspace.grid(name, axes, arguments.seeds) for name in names]
+        started = (run.name for one in grids for run in workspace.run_all(one, again=True))
+        return _started(workspace, arguments, started)
+    if edits:
         names = [workspace.derive(name, edits) for name in names]
-    return _started(workspace, arguments, [workspace.run(name).name for name in names])
+    return _started(workspace, arguments, (workspace.run(name).name for name in names))
+
+
+def grid(arguments: argparse.Namespace) -> int:
+    """Every combination of some values, as configs of their own and a run of each."""
+    workspace = recovered(Workspace.find(arguments.workspace))
+    chosen = workspace.grid(arguments.config, parse_axes(arguments.axes), arguments.seeds)
+    out = sys.stdout if arguments.dry else sys.stderr
+    for key in chosen.new_keys:
+        print(f"  a new key: {clean(key)}  (is it spelled right?)", file=out)
+    width = max(len(point.stem) for point in chosen.points)
+    for point in chosen.points:
+        there = "configs/ has it" if point.data is None else "new config"
+        what = f"ran already: {point.ran}" if point.ran and not arguments.again else there
+        print(clean(f"  {point.stem:{width}}  {what}"), file=out)
+    count, starting = len(chosen.points), len(chosen.to_run(again=arguments.again))
+    skipped = " (--again runs the others too)" if starting < count else ""
+    print(f"{count} combination{'s' * (count > 1)}, {starting} to run{skipped}", file=out)
+    if arguments.dry:
+        return OK
+    started = (run.name for run in workspace.run_all(chosen, again=arguments.again))
+    return _started(workspace, arguments, started)
+
+
+def queue(arguments: argparse.Namespace) -> int:
+    """What waits for a slot, or another place for one of them."""
+    workspace = Workspace.find(arguments.workspace)
+    if bool(arguments.run) != bool(arguments.how):
+        raise UsageError("which run, and what with it?", "exptui queue RUN --first, --hold or --release")
+    if arguments.run:
+        workspace.move(arguments.run, arguments.how)
+    line = workspace.waiting()
+    if arguments.json:
+        print(json.dumps([{"run_id": run_id, "hold": hold} for run_id, hold in line]))
+    for run_id, hold in line if not arguments.json else ():
+        print(f"{clean(run_id)}{'  on hold' if hold else ''}")
+    if not line and not arguments.json:
+        print("nothing waits for a slot")
+    return OK
 
 
 def resume(arguments: argparse.Namespace) -> int:
@@ -43,10 +114,12 @@ def resume(arguments: argparse.Namespace) -> int:
     return _started(workspace, arguments, [view.run_id])
 
 
-def _started(workspace: Workspace, arguments: argparse.Namespace, run_ids: list[str]) -> int:
-    """Print the ids; with --wait or --follow go on until the runs have ended."""
-    for run_id in run_ids:
+def _started(workspace: Workspace, arguments: argparse.Namespace, starting: Iterable[str]) -> int:
+    """Print the ids as they start; with --wait or --follow go on until the runs have ended."""
+    run_ids = []
+    for run_id in starting:
         print(clean(run_id), flush=True)
+        run_ids.append(run_id)
     if not (arguments.wait or arguments.follow):
         return OK
     ends = [_follow(workspace, run_id, 10**9 if arguments.follow else 0) for run_id in run_ids]

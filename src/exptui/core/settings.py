@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fnmatch
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import msgspec
 import tomli
 
 from exptui.core import alerts
+from exptui.core.configs.style import Flags
 from exptui.core.directions import Directions
 from exptui.core.errors import ConfigError
 
@@ -33,6 +35,9 @@ class TrainerSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     name: str = "default"
     configs: tuple[str, ...] = ("*",)
     command: tuple[str, ...] = (BUNDLED, "--config", "{config}", "--output", "{output}")
+    flags: Flags = Flags()  # how {flags} is written
+    prepare: tuple[str, ...] = ()  # a build before each run, which does not count as the run
+    progress: str = ""  # a pattern in the log with groups `done` and `total`
     resume: tuple[str, ...] = ()
     checkpoints: str = ""
     code: tuple[str, ...] = ()
@@ -49,6 +54,7 @@ class Queue(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
     slots: int = 1
     threads: int = 1
+    gpus: tuple[int | str, ...] = ()  # each run gets one of them; as many slots, if no number is given
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -90,14 +96,19 @@ def load(path: Path) -> Settings:
         settings = msgspec.convert(values, Settings, strict=True)
     except msgspec.ValidationError as error:
         raise ConfigError(
-            f"{path}: {error}", "See docs/architecture.md for the settings there are."
+            f"{path}: {error}", "See docs/trainers/README.md for the settings there are."
         ) from error
     alerts.rules(settings.alerts, path)
+    for trainer in (settings.trainer, *settings.trainers):
+        _check_progress(path, trainer.progress)
     for policy in (settings.environment, *(t.environment for t in (settings.trainer, *settings.trainers))):
         _refuse_secrets(path, policy)
     default = _completed(settings.trainer, values.get("trainer", {}))
     others = map(_completed, settings.trainers, values.get("trainers", ()))
-    return msgspec.structs.replace(settings, trainer=default, trainers=tuple(others))
+    queue = settings.queue
+    if queue.gpus and "slots" not in values["queue"]:
+        queue = msgspec.structs.replace(queue, slots=len(queue.gpus))
+    return msgspec.structs.replace(settings, trainer=default, trainers=tuple(others), queue=queue)
 
 
 def _completed(trainer: TrainerSettings, given: Mapping[str, Any]) -> TrainerSettings:
@@ -110,6 +121,18 @@ def _completed(trainer: TrainerSettings, given: Mapping[str, Any]) -> TrainerSet
         "code": _bundled_code(),
     }
     return msgspec.structs.replace(trainer, **{name: known[name] for name in known if name not in given})
+
+
+def _check_progress(path: Path, pattern: str) -> None:
+    try:
+        groups = re.compile(pattern).groupindex if pattern else {"done": 0}
+    except re.error as error:
+        raise ConfigError(f"{path}: progress = {pattern!r}: {error}", "Mend the pattern.") from error
+    if "done" not in groups:
+        raise ConfigError(
+            f"{path}: progress = {pattern!r} has no group named done",
+            r"For example: progress = 'epoch (?P<done>\d+)/(?P<total>\d+)'",
+        )
 
 
 def _refuse_secrets(path: Path, policy: EnvironmentPolicy) -> None:

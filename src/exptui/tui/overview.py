@@ -207,7 +207,8 @@ def _progress(row: RunRow, width: int, now: float) -> Line:
         else ""
     )
     if row.view.state is RunState.QUEUED:
-        return [("waiting for a slot", "warn")]
+        preparing = row.view.record is not None and row.view.record.run_lock is not None
+        return [("preparing: see prepare.log" if preparing else "waiting for a slot", "warn")]
     if not row.view.state.live:
         after = f" after {present.span(took)}" if took is not None else ""
         return [(f"{row.view.state.capitalize()}{after}", present.state_of(row)[1]), (f"   {step}", "muted")]

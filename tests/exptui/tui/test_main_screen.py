@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from textual.widgets import Static
 
 from exptui.core.curves import follow, store
 from exptui.core.monitor.catalog import RunRow
@@ -217,6 +218,29 @@ async def test_run_with_edits_writes_a_config_of_its_own(tmp_path: Path) -> None
         await pilot.press("r")
         await until(pilot, lambda: [row.view.stem for row in screen.snapshot.runs] == ["a-base_seed-9"])
         await until(pilot, lambda: not screen.snapshot.runs[0].view.state.live)
+
+
+async def test_several_values_are_a_grid(tmp_path: Path) -> None:
+    space = workspace(tmp_path, METRICS)
+    finished(space)
+    app = Exptui(space)
+    async with app.run_test(size=(80, 24), notifications=True) as pilot:
+        screen = await opened(pilot, app)
+        await pilot.press("1", "E")
+        await until(pilot, lambda: isinstance(app.screen, Prompt))
+        await pilot.press(*"engine.base_seed", "equals_sign", *"7,8,9", "enter")
+        await until(pilot, lambda: isinstance(app.screen, Confirm))
+        await until(pilot, lambda: "2 runs will be queued" in shown(app))
+        assert "a  ran already: a_" in shown(app)
+        await pilot.press("r")
+        await until(pilot, lambda: len(screen.snapshot.runs) == 3)
+        assert {row.view.stem for row in screen.snapshot.runs} == {"a", "a-base_seed-8", "a-base_seed-9"}
+        await until(pilot, lambda: not screen.snapshot.runs.live)
+
+
+def shown(app: Exptui) -> str:
+    """What the sheet says."""
+    return str(app.screen.query_one("#sheet-lines", Static).content)
 
 
 @pytest.mark.parametrize("key", ["question_mark", "colon", "y"])

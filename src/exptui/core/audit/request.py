@@ -110,7 +110,17 @@ def recorded_trainer(recipe: Mapping[str, Any] | None) -> TrainerSettings:
     except msgspec.ValidationError as error:
         raise UsageError(f"the archive's recipe cannot be read: {error}") from error
     policy = {"pass": known.passed, "set": known.set, "secret": known.secret, "preset": known.preset}
-    names = ("command", "resume", "checkpoints", "code", "stop_grace", "observational", "volatile")
+    names = (
+        "command",
+        "resume",
+        "checkpoints",
+        "code",
+        "stop_grace",
+        "observational",
+        "volatile",
+        "flags",
+        "prepare",
+    )
     return msgspec.convert(
         {
             **{name: getattr(known, name) for name in names},
@@ -175,8 +185,9 @@ def request_for_file(path: Path, archives: Path, options: Options, *, trust: boo
             )  # it says so itself
         if not signer:
             extra = "".join(f" {key}={value}" for key, value in trainer.environment.set.items())
+            first = f" {' '.join(trainer.prepare)}, and then:" if trainer.prepare else ""
             raise UsageError(
-                f"{path.name} is from elsewhere; it would run:{extra} {' '.join(trainer.command)}",
+                f"{path.name} is from elsewhere; it would run:{extra}{first} {' '.join(trainer.command)}",
                 "If you trust that command: exptui verify FILE --yes; or allow its signer (docs/archive.md).",
             )
     return Request(

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import tomli
+import tomli_w
 import tomlkit
 from tomlkit.exceptions import TOMLKitError
 
@@ -15,9 +16,10 @@ from exptui.core.configs import config
 from exptui.core.configs.config import Config
 from exptui.core.errors import ConfigError
 from exptui.core.files import storage_errors, write_atomic
+from exptui.core.monitor.text import clean
 
 
-def parse_edits(words: list[str]) -> dict[str, Any]:
+def parse_edits(words: Iterable[str]) -> dict[str, Any]:
     """`key.path=value` words → dotted key → value; a value that is not TOML is taken as text.
 
     Raises:
@@ -36,14 +38,14 @@ def parse_edits(words: list[str]) -> dict[str, Any]:
 
 
 def edited(source: Config, edits: Mapping[str, Any]) -> bytes:
-    """The bytes of the config with these keys set; everything else stays as it is.
+    """The bytes of the config with these keys set, and where they are from; everything else stays as it is.
 
     Raises:
         ConfigError: a key goes through something that is not a table.
     """
     document = tomlkit.parse(source.data.decode())
     for dotted, value in edits.items():
-        *tables, key = dotted.split(".")
+        *tables, key = [dotted] if dotted in document else dotted.split(".")
         table: Any = document
         for name in tables:
             if name not in table:
@@ -57,7 +59,17 @@ def edited(source: Config, edits: Mapping[str, Any]) -> bytes:
             table[key] = value
         except (TOMLKitError, ValueError) as error:
             raise ConfigError(f"{dotted}: {error}", "Give a TOML value.") from error
-    return document.as_string().encode()
+    changes = ", ".join(f"{key} = {toml(value)}" for key, value in edits.items())
+    return f"# {clean(f'{source.stem} with {changes}', 500)}\n{document.as_string()}".encode()
+
+
+def toml(value: object) -> str:
+    """A value on one line."""
+    if isinstance(value, dict):
+        return f"{{ {', '.join(f'{key} = {toml(item)}' for key, item in value.items())} }}"
+    if isinstance(value, list):
+        return f"[{', '.join(map(toml, value))}]"
+    return tomli_w.dumps({"v": value}).removeprefix("v = ").rstrip("\n")
 
 
 def name_for(source: Config, edits: Mapping[str, Any]) -> str:
@@ -91,11 +103,11 @@ def save(path: Path, data: bytes) -> Path:
     """Write a new config after checking that it parses.
 
     Raises:
-        ConfigError: not TOML, or a different config of that name exists.
+        ConfigError: not TOML, or a config of that name exists with other settings.
     """
-    config.parse(path, data)
+    wanted = config.parse(path, data)
     if path.exists():
-        if config.read_bytes(path) == data:
+        if config.load(path).settings_digest == wanted.settings_digest:
             return path
         raise ConfigError(f"{path} exists and says something else", "Choose another name.")
     with storage_errors("write the config"):

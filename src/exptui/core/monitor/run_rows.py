@@ -17,6 +17,7 @@ from exptui.core.configs import config
 from exptui.core.errors import ExptuiError
 from exptui.core.monitor import metrics
 from exptui.core.monitor.columns import Entry, Table
+from exptui.core.monitor.progress import said
 from exptui.core.monitor.stamps import METRIC_FILES, file_stamp
 from exptui.core.monitor.summary import read, summary
 from exptui.core.runs.run import Phase, RunRecord, RunView, is_working, state_of
@@ -175,6 +176,11 @@ def read_run(view: RunView, memory: Memory) -> RunRow:
     reader = partial(memory.get, ("reader", files), None, partial(metrics.Reader, files))
     final, step = memory.get(("metrics", files), stamps, lambda: summary(files, reader))
     steps = next((v for k, v in flat.items() if k.rpartition(".")[2] in TOTALS and isinstance(v, int)), None)
+    log = view.path / "trainer.log"
+    if view.record is not None and (pattern := view.record.recipe.progress):
+        done, total = memory.get(("said", log), file_stamp(log), lambda: said(log, pattern))
+        # A log that says only one of both is completed; what it counts may be another thing than the metrics' steps.
+        step, steps = done, total or steps
     return RunRow(view, flat, final, step, steps, _written(files / "trainer.log"))
 
 

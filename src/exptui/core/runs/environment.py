@@ -40,17 +40,18 @@ PRESETS: dict[str, dict[str, str]] = {
 }
 
 
-def resolve(program: str, project: Path, user: Mapping[str, str]) -> Path:
+def resolve(program: str, project: Path, user: Mapping[str, str], *, built: bool = False) -> Path:
     """Where a command's first word is: a path, the project's own `.venv`, then the user's PATH.
 
-    The bundled trainer is also found beside exptui itself; nothing else is, so `python` is the user's.
+    The bundled trainer is also found beside exptui itself; nothing else is, so `python` is the user's. A path that
+    is `built` before the run need not be there yet.
 
     Raises:
         RunError: there is no such program.
     """
     if "/" in program:
         path = project / Path(program).expanduser()
-        if os.access(path, os.X_OK) and path.is_file():
+        if built or (os.access(path, os.X_OK) and path.is_file()):
             return path.absolute()
     else:
         own = Path(sys.prefix).resolve() / "bin"

@@ -11,7 +11,7 @@ import stat
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,6 +19,7 @@ from typing import NamedTuple
 
 from msgspec import structs
 
+from exptui.core.configs import flags
 from exptui.core.configs.config import Config
 from exptui.core.errors import CorruptError, RunError, StorageError, UsageError
 from exptui.core.files import Lock, fsync_dir, pretty_json, read_json, storage_errors, write_atomic
@@ -46,22 +47,33 @@ def now() -> str:
     return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-def fill(words: tuple[str, ...], values: dict[str, str]) -> tuple[str, ...]:
-    """Replace the placeholders of a command.
+def fill(
+    words: tuple[str, ...], values: dict[str, str], several: Mapping[str, tuple[str, ...]] | None = None
+) -> tuple[str, ...]:
+    """Replace the placeholders of a command; a word that is one of `several` becomes that many words.
 
     Raises:
         UsageError: an unknown placeholder, or one this config has no value for.
     """
 
     def one(match: re.Match[str]) -> str:
+        if several and match[1] in several:
+            raise UsageError(
+                f"{match[0]} stands for several words, and is a part of one in the trainer's command",
+                f'Let it be a word of its own: ["python", "train.py", "{match[0]}"]',
+            )
         if match[1] not in values:
             raise UsageError(
                 f"unknown placeholder {match[0]} in the trainer's command",
-                "There are: " + ", ".join(f"{{{name}}}" for name in values),
+                "There are: " + ", ".join(f"{{{name}}}" for name in (*values, *(several or ()))),
             )
         return values[match[1]]
 
-    return tuple(PLACEHOLDER.sub(one, word) for word in words)
+    known = {f"{{{name}}}": found for name, found in (several or {}).items()}
+    filled: list[str] = []
+    for word in words:
+        filled += known[word] if word in known else (PLACEHOLDER.sub(one, word),)
+    return tuple(filled)
 
 
 def freeze(
@@ -79,20 +91,27 @@ def freeze(
         "output": str(directory),
         "name": config.stem,
         "run_id": directory.name,
+        "project": str(places.project),
     }
     if trainer.seed_key in config.flat:
         values["seed"] = str(config.flat[trainer.seed_key])
     if not trainer.command:
         raise UsageError("the trainer's command is empty", "Set [trainer] command in exptui.toml.")
-    argv = fill(trainer.command, values)
-    program = environment.resolve(argv[0], places.project, os.environ)
+    driven = "{flags}" in trainer.command
+    argv = fill(trainer.command, values, {"flags": flags.words(config, trainer.flags) if driven else ()})
+    program = environment.resolve(argv[0], places.project, os.environ, built=bool(trainer.prepare))
+    cwd = (places.project / fill((trainer.cwd,), values)[0]).resolve()
+    if trainer.prepare:
+        environment.resolve(trainer.prepare[0], places.project, os.environ)
+    elif "{output}" not in trainer.cwd and not cwd.is_dir():
+        raise RunError(f"the trainer's directory {cwd} is not there", "Mend [trainer] cwd in exptui.toml.")
     environment.code_digest(trainer.code, places.project)
     both = (settings.environment, trainer.environment)
     return Recipe(
         trainer=trainer.name,
         command=trainer.command,
         argv=(str(program), *argv[1:]),
-        cwd=str((places.project / fill((trainer.cwd,), values)[0]).resolve()),
+        cwd=str(cwd),
         cwd_setting=trainer.cwd,
         resume=trainer.resume,
         checkpoints=trainer.checkpoints,
@@ -105,9 +124,14 @@ def freeze(
         stop_grace=trainer.stop_grace,
         observational=trainer.observational,
         slots=settings.queue.slots,
+        gpus=tuple(map(str, settings.queue.gpus)),
         volatile=trainer.volatile,
         inputs=given,
-        adopts=not any("{output}" in word for word in (*trainer.command, trainer.cwd)),
+        flags=trainer.flags,
+        prepare=trainer.prepare,
+        progress=trainer.progress,
+        # One that gets only flags knows no config whose bytes it could put into a directory of its own.
+        adopts=not driven and not any("{output}" in word for word in (*trainer.command, trainer.cwd)),
     )
 
 
@@ -236,6 +260,7 @@ def start_supervisor(directory: Path, record: RunRecord, places: Places, ticket:
                     raise RunError(f"{record.run_id} is at work already", "See it with: exptui show RUN")
                 time.sleep(POLL)
             stale.unlink(missing_ok=True)
+        (locks / f"{ticket}{queue.HOLD}").unlink(missing_ok=True)
         with storage_errors("lock the run"):
             lock = Lock.take(locks / f"{ticket}{queue.SUPERVISOR}")
         assert lock is not None  # a fresh file under the queue's lock

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from exptui.core.compare.deltas import Difference, differences
-from exptui.core.configs import config, derive
+from exptui.core.configs import config, derive, flags
 from exptui.core.configs.config import Config
 from exptui.core.errors import ExptuiError
 from exptui.core.files import free_bytes
@@ -51,9 +51,14 @@ def preview(
     chosen = derive.planned(source, edits) if edits else source
     trainer = settings.trainer_for(chosen.path.name)
     problems: list[str] = []
-    program, digests = "", dict[str, str]()
+    program, digests, command = "", dict[str, str](), trainer.command
     try:
-        program = str(environment.resolve(trainer.command[0], places.project, os.environ))
+        if "{flags}" in command:
+            at = command.index("{flags}")
+            command = (*command[:at], *flags.words(chosen, trainer.flags), *command[at + 1 :])
+        program = str(
+            environment.resolve(trainer.command[0], places.project, os.environ, built=bool(trainer.prepare))
+        )
         digests = environment.code_digest(trainer.code, places.project)
     except IndexError:
         problems.append("the trainer's command is empty")
@@ -64,7 +69,7 @@ def preview(
         source.stem,
         chosen.stem,
         trainer.name,
-        trainer.command,
+        command,
         program,
         last.run_id if last else "",
         tuple(_changes(chosen, last)),

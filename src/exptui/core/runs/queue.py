@@ -1,22 +1,26 @@
 """Slots without a daemon: every queued run has its own waiting supervisor, and one lock decides.
 
 The lock directory of a workspace holds `<run id>.supervisor` (held while it is supervised) and `<run id>.run`
-(inherited by the trainer's process tree; it holds the run's directory). Everything is decided under `queue.lock`.
+(inherited by the trainer's process tree; it holds the run's directory, and its GPU where it was given one). A file
+`<run id>.hold` lets the others go first. Everything is decided under `queue.lock`.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Literal
 
-from exptui.core.errors import CorruptError, StorageError
+from exptui.core.errors import CorruptError, RunError, StorageError
 from exptui.core.files import Lock, LockId, is_held, sha256_bytes, storage_errors
 from exptui.core.runs import run
 
 SUPERVISOR, RUN = ".supervisor", ".run"
-SCRATCH = ".scratch"
-_OF_A_RUN = (RUN, SUPERVISOR, SCRATCH)
+SCRATCH, HOLD = ".scratch", ".hold"
+_OF_A_RUN = (RUN, SUPERVISOR, SCRATCH, HOLD)
 ADOPTING = "adopting.lock"
 
 
@@ -48,11 +52,11 @@ def decide(directory: Path) -> Lock:
     return lock
 
 
-def take_slot(directory: Path, ticket: str, run_dir: Path) -> Lock:
-    """The run's own lock, and with it a slot; call it under `decide`."""
+def take_slot(directory: Path, ticket: str, run_dir: Path, gpu: str = "") -> Lock:
+    """The run's own lock, and with it a slot and a GPU; call it under `decide`."""
     lock = Lock.take(directory / f"{ticket}{RUN}")
     assert lock is not None  # nobody else takes it
-    os.pwrite(lock.fd, os.fsencode(run_dir), 0)
+    os.pwrite(lock.fd, os.fsencode(run_dir) + b"\0" + gpu.encode(), 0)
     return lock
 
 
@@ -63,13 +67,33 @@ def busy(directory: Path) -> int:
         StorageError: the file system of the locks has none.
     """
     with storage_errors("look at the locks"):
-        return sum(held(path) or _orphaned(path) for path in directory.glob(f"*{RUN}"))
+        return sum(1 for _ in _at_work(directory))
+
+
+def free_gpus(directory: Path, gpus: Iterable[str]) -> list[str]:
+    """Those of the GPUs that no run at work was given; call it under `decide`."""
+    given = set()
+    with storage_errors("look at the locks"):
+        for path in _at_work(directory):
+            with contextlib.suppress(FileNotFoundError):  # it has just ended
+                given.add(_noted(path)[1])
+    return [gpu for gpu in gpus if gpu not in given]
+
+
+def _at_work(directory: Path) -> Iterator[Path]:
+    return (path for path in directory.glob(f"*{RUN}") if held(path) or _orphaned(path))
+
+
+def _noted(path: Path) -> tuple[Path, str]:
+    """The directory of the run that has a lock, and its GPU."""
+    run_dir, _, gpu = path.read_bytes().partition(b"\0")
+    return Path(os.fsdecode(run_dir)), gpu.decode()
 
 
 def _orphaned(path: Path) -> bool:
     """Its supervisor was killed, as the lock's file is still there."""
     try:
-        run_dir = Path(os.fsdecode(path.read_bytes()))
+        run_dir, _ = _noted(path)
         record = run.read(run_dir)
     except (OSError, CorruptError):
         return False
@@ -84,12 +108,13 @@ def sweep(directory: Path) -> list[str]:
             path.name.removesuffix(path.suffix) for path in directory.iterdir() if path.suffix in _OF_A_RUN
         }
         for name in sorted(names):
-            lock, supervisor, scratch = (directory / f"{name}{suffix}" for suffix in _OF_A_RUN)
+            lock, supervisor, scratch, hold = (directory / f"{name}{suffix}" for suffix in _OF_A_RUN)
             if not (held(lock) or held(supervisor) or _orphaned(lock)):
                 if scratch.is_dir():
                     shutil.rmtree(scratch)
                 lock.unlink(missing_ok=True)
                 supervisor.unlink(missing_ok=True)
+                hold.unlink(missing_ok=True)
                 messages.append(f"removed the locks of {name}, which is not at work")
     return messages
 
@@ -98,13 +123,47 @@ def may_start(directory: Path, ticket: str, slots: int) -> bool:
     """Whether the queued run of that ticket is next and a slot is free; call it under `decide`."""
     if busy(directory) >= slots:
         return False
-    for waiting in sorted(directory.glob(f"*{SUPERVISOR}"), key=_age):
-        name = waiting.name.removesuffix(SUPERVISOR)
+    for other in _line(directory):
+        name = other.name.removesuffix(SUPERVISOR)
+        on_hold = (directory / f"{name}{HOLD}").exists()
         if name == ticket:
-            return True
-        if not (directory / f"{name}{RUN}").exists() and held(waiting):
+            return not on_hold
+        if not on_hold and held(other):
             return False
     return True
+
+
+def waiting(directory: Path) -> list[tuple[str, bool]]:
+    """The tickets that wait for a slot, the next one first, and whether each is on hold."""
+    with storage_errors("look at the locks"):
+        names = [path.name.removesuffix(SUPERVISOR) for path in _line(directory) if held(path)]
+        return [(name, (directory / f"{name}{HOLD}").exists()) for name in names]
+
+
+def move(directory: Path, ticket: str, how: Literal["first", "hold", "release"]) -> None:
+    """Let a waiting run be the next one, or let the others go first until it is released.
+
+    Raises:
+        RunError: it does not wait.
+    """
+    with storage_errors("change the queue"), decide(directory):
+        line = [name for name, _ in waiting(directory)]
+        if ticket not in line:
+            raise RunError(f"{ticket} does not wait for a slot", "See what does with: exptui queue")
+        own, hold = directory / f"{ticket}{SUPERVISOR}", directory / f"{ticket}{HOLD}"
+        if how == "hold":
+            hold.touch()
+            return
+        hold.unlink(missing_ok=True)
+        if how == "first":
+            at = _age(directory / f"{line[0]}{SUPERVISOR}") - 1
+            os.utime(own, ns=(at, at))
+
+
+def _line(directory: Path) -> list[Path]:
+    """The locks of the supervisors that may wait, in the order in which they are to start."""
+    found = sorted(directory.glob(f"*{SUPERVISOR}"), key=_age)
+    return [path for path in found if not path.with_suffix(RUN).exists()]
 
 
 def _age(waiting: Path) -> int:

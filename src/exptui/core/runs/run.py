@@ -10,6 +10,7 @@ from typing import Literal
 
 import msgspec
 
+from exptui.core.configs.style import Flags
 from exptui.core.errors import CorruptError
 from exptui.core.files import LockId, is_held, pretty_json, read_json, sha256_bytes, write_atomic
 from exptui.core.runs.process import Process, alive, boot_id, marked
@@ -64,6 +65,10 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True):
     observational: tuple[str, ...]
     slots: int
     volatile: dict[str, tuple[str, ...]] = {}
+    flags: Flags = Flags()
+    prepare: tuple[str, ...] = ()
+    gpus: tuple[str, ...] = ()  # one of which it is given
+    progress: str = ""
     adopts: bool = False  # not told where to write: a directory it makes in results/ is taken over
     isolation: Literal["none", "auto", "required"] = "none"  # of a re-run
     masked: tuple[str, ...] = ()  # what an isolated re-run must not see
@@ -118,6 +123,7 @@ class RunRecord(msgspec.Struct, frozen=True, kw_only=True):
     code_changed: bool = False
     resumed_from: str = ""
     argv: tuple[str, ...] = ()  # of this attempt, where it is not the recipe's
+    gpu: str = ""  # the one it was given last
     isolation: str = ""  # what came of the recipe's
     adopted: str = ""  # name in results/ of the directory the trainer made itself, until it is merged
 
@@ -227,11 +233,8 @@ def state_of(directory: Path, record: RunRecord | None) -> RunState:
         return _ended(record.exit or Exit(error="no exit was recorded"))
     if record.host != os.uname().nodename:
         return RunState.REMOTE
-    supervised = is_supervised(record)
-    if record.phase is Phase.QUEUED:
-        return RunState.QUEUED if supervised else RunState.LOST
-    if supervised:
-        return RunState.RUNNING
+    if is_supervised(record):
+        return RunState.QUEUED if record.phase is Phase.QUEUED else RunState.RUNNING
     return RunState.ORPHANED if is_working(directory, record) else RunState.LOST
 
 

@@ -26,11 +26,11 @@ import msgspec
 
 from exptui.core.errors import ExptuiError, RunError
 from exptui.core.files import Lock, pretty_json, write_atomic
-from exptui.core.runs import adopt, environment, nightwatch, process, queue, run
+from exptui.core.runs import adopt, build, environment, nightwatch, process, queue, run
 from exptui.core.runs.isolation import Isolation, prepare
 from exptui.core.runs.launch import now
 from exptui.core.runs.process import Process
-from exptui.core.runs.run import Attempt, Exit, Phase
+from exptui.core.runs.run import Attempt, Exit, Phase, Recipe
 
 PR_SET_CHILD_SUBREAPER = 36
 POLL = 0.25
@@ -168,14 +168,17 @@ class Supervisor:
         began = time.monotonic()
         while not self.stop_requested:
             with queue.decide(self.locks):
-                if queue.may_start(self.locks, self.ticket, self.record.recipe.slots):
+                gpus = self.record.recipe.gpus
+                free = queue.free_gpus(self.locks, gpus) if gpus else [""]
+                if free and queue.may_start(self.locks, self.ticket, self.record.recipe.slots):
                     adopting = self.record.recipe.adopts and Lock.take(
                         self.locks / queue.ADOPTING, wait=False
                     )
                     if adopting is not None:
                         if adopting:
                             held.callback(adopting.release)
-                        return queue.take_slot(self.locks, self.ticket, self.directory)
+                        self.record = msgspec.structs.replace(self.record, gpu=free[0])
+                        return queue.take_slot(self.locks, self.ticket, self.directory, free[0])
             self._pause(min(POLL, 0.02 + (time.monotonic() - began) / 40))
         return None
 
@@ -187,6 +190,8 @@ class Supervisor:
         recipe = self.record.recipe
         shutil.rmtree(self.scratch, ignore_errors=True)
         self.scratch.mkdir(mode=0o700)
+        if recipe.prepare and not self._build():
+            return Exit(stop_requested=True)
         seen = environment.fingerprint(recipe, self.project, self._unless_stopped)
         earlier = self.record.fingerprint or seen
         self._save(phase=Phase.RUNNING, started_at=now(), run_lock=self.slot.identity(), fingerprint=seen)
@@ -196,11 +201,6 @@ class Supervisor:
         isolate, words = prepare(recipe.isolation, Isolation(recipe.masked, recipe.network))
         if words:
             self._save(isolation=words)
-        extra = {
-            "EXPTUI_OUTPUT": str(self.directory),
-            "EXPTUI_CONFIG": str(self.directory / "config.toml"),
-            "EXPTUI_RUN_ID": self.record.run_id,
-        }
         log = os.open(
             self.directory / "trainer.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o666
         )
@@ -208,7 +208,7 @@ class Supervisor:
             self.trainer = subprocess.Popen(
                 self.record.argv or recipe.argv,
                 cwd=recipe.cwd,
-                env=environment.build(recipe, self.scratch, os.environ, extra),
+                env=self._environ(recipe),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
@@ -235,6 +235,34 @@ class Supervisor:
                 stop_requested=self.stop_requested,
             )
         )
+
+    def _environ(self, recipe: Recipe) -> dict[str, str]:
+        extra = {
+            "EXPTUI_OUTPUT": str(self.directory),
+            "EXPTUI_CONFIG": str(self.directory / "config.toml"),
+            "EXPTUI_RUN_ID": self.record.run_id,
+            **({"CUDA_VISIBLE_DEVICES": self.record.gpu} if self.record.gpu else {}),
+        }
+        return environment.build(recipe, self.scratch, os.environ, extra)
+
+    def _build(self) -> bool:
+        """The step before the run, which is not begun yet; whatever it leaves at work is ended. False: stopped."""
+        recipe, slot = self.record.recipe, self.slot
+        assert slot is not None  # taken just before
+        self._save(run_lock=slot.identity())  # queued, and no longer waiting: preparing
+        # With the network, which a build may need, and without the original, which a re-run must not see.
+        isolate, _ = prepare(recipe.isolation, Isolation(recipe.masked, network=True))
+        before_exec = partial(_before_exec, isolate)
+        self.trainer = build.start(recipe, self.project, self.directory, self._environ, slot.fd, before_exec)
+        while self.trainer.poll() is None and not self.stop_requested:
+            self._look()
+            self._pause(1.0)
+        self._end_family()
+        code, self.trainer = self.trainer.wait(), None
+        if self.stop_requested:
+            return False
+        build.check(recipe, code, self.directory)
+        return True
 
     def _watch(self, trainer: subprocess.Popen[bytes]) -> int:
         """Wait for the trainer with a heartbeat; on a stop end its whole tree."""

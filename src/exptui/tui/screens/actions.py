@@ -16,6 +16,7 @@ from exptui.tui.screens.looking import Looking
 
 if TYPE_CHECKING:
     from exptui.core.audit.request import Cost, Options
+    from exptui.core.configs.grid import Grid
     from exptui.core.runs.preview import Preview
     from exptui.tui.screens.sheets import Line
 
@@ -68,17 +69,43 @@ class Actions(Looking):
             if not text:
                 return
 
-            def work() -> Preview:
+            def work() -> Preview | Grid:
                 import shlex
 
-                from exptui.core.configs import derive
+                from exptui.core.configs import grid
 
-                return self.workspace.preview(stem, derive.parse_edits(shlex.split(text)))
+                axes = grid.parse_axes(shlex.split(text))
+                if any(len(values) > 1 for values in axes.values()):
+                    return self.workspace.grid(stem, axes)
+                return self.workspace.preview(stem, {key: values[0] for key, values in axes.items()})
 
-            self.bridge.ask("preview", work, self._launch_sheet)
+            self.bridge.ask("preview", work, self._edited_sheet)
 
-        hint = "KEY=VALUE …, for example model.layers=8 engine.learning_rate=0.01; a config of its own is written"
+        hint = (
+            "KEY=VALUE …, for example model.layers=8; a config of its own is written. KEY=2,5,8: each of them"
+        )
         self._prompt(f"Run {stem} with edits", hint, "", edited)
+
+    def _edited_sheet(self, facts: Preview | Grid) -> None:
+        from exptui.core.configs.grid import Grid
+        from exptui.tui.screens.sheets import grid_lines
+
+        if not isinstance(facts, Grid):
+            self._launch_sheet(facts)
+            return
+        chosen = facts  # it is that in the functions below too
+
+        def work() -> str:
+            return [run.name for run in self.workspace.run_all(chosen)][-1]
+
+        def answered(answer: str | None) -> None:
+            if answer == "r":
+                self.bridge.ask("run", work, self._started)
+
+        answers = [("r", "or Enter starts them")] if chosen.to_run() else []
+        self._ask(
+            f"Run {chosen.source}: {len(chosen.points)} combinations", grid_lines(chosen), answers, answered
+        )
 
     def action_edit(self) -> None:
         """The config in $EDITOR."""

@@ -14,6 +14,7 @@ from textual.screen import ModalScreen
 from textual.widgets import Input
 
 from exptui.core.compare.words import value_text
+from exptui.core.configs.grid import Grid
 from exptui.core.monitor.text import clean
 from exptui.core.runs.preview import Preview
 from exptui.tui import present
@@ -23,6 +24,7 @@ from exptui.tui.widgets.rows import Row, RowList
 from exptui.tui.widgets.text import Lines
 
 Line = Sequence[Span]
+POINTS = 8  # of a grid that are shown: its sheet has room for them at 80×24
 
 
 class Confirm(ModalScreen[str]):
@@ -177,6 +179,18 @@ def help_rows() -> list[Row]:
         Row("-m", ()),
         *(Row(text, ((f"  {text}", "muted"),)) for text in (moves, charts, logs)),
     ]
+
+
+def grid_lines(chosen: Grid) -> list[Line]:
+    """What the sheet of a grid says."""
+    doubt: Span = ("  (is it spelled right?)", "muted")
+    lines: list[Line] = [[(f"{present.plural(len(chosen.to_run()), 'run')} will be queued", "bold")], []]
+    lines += [[("a new key: ", "warn"), (clean(key, 80), ""), doubt] for key in chosen.new_keys]
+    for point in chosen.points[:POINTS]:
+        ran = f"  ran already: {point.ran}" if point.ran else ""
+        lines.append([(clean(point.stem, 200), "muted" if ran else ""), (clean(ran, 200), "muted")])
+    more = len(chosen.points) - POINTS
+    return [*lines, [(f"… and {more} more", "muted")]] if more > 0 else lines
 
 
 def launch_lines(facts: Preview) -> list[Line]:

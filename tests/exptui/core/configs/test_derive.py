@@ -23,7 +23,9 @@ def source(tmp_path: Path) -> config.Config:
 def test_only_the_key_changes_and_comments_stay(tmp_path: Path) -> None:
     path = derive.clone(source(tmp_path), derive.parse_edits(["model.layers=8"]))
     assert path.name == "base-layers-8.toml"
-    assert path.read_bytes() == SOURCE.replace(b"layers = 5", b"layers = 8")
+    assert path.read_bytes() == b"# base with model.layers = 8\n" + SOURCE.replace(
+        b"layers = 5", b"layers = 8"
+    )
     assert derive.clone(source(tmp_path), {"model.layers": 8}) == path
 
 
