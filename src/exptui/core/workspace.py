@@ -5,13 +5,13 @@ from __future__ import annotations
 import contextlib
 import os
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
-from exptui.core.compared import Compared
 from exptui.core.errors import ArchiveError, RunError, UsageError
 from exptui.core.files import Cancel, Progress, storage_errors
+from exptui.core.launched import Launched
 from exptui.core.runs.run import RunState, RunView, config_problem
 
 # A verb imports what it needs when it is called: none waits for what another one needs.
@@ -23,12 +23,10 @@ if TYPE_CHECKING:
     from exptui.core.audit.report import AuditReport
     from exptui.core.audit.request import Cost, Options, Request
     from exptui.core.audit.session import State
-    from exptui.core.configs.grid import Grid
     from exptui.core.doctor import Finding
-    from exptui.core.runs.preview import Preview
 
 
-class Workspace(Compared):
+class Workspace(Launched):
     """One `experiments/` folder, and every verb there is for it."""
 
     @classmethod
@@ -73,57 +71,6 @@ class Workspace(Compared):
         from exptui.core import template
 
         return template.arrive(parent, words)
-
-    def run(self, name: str, edits: Mapping[str, Any] | None = None) -> Path:
-        """Queue a run of a config, or of a clone with edits, which is written first; returns its directory."""
-        from exptui.core.runs.launch import launch
-
-        stem = self.derive(name, edits) if edits else name
-        return launch(self.config(stem), self.settings, self.places)
-
-    def derive(self, name: str, edits: Mapping[str, Any], stem: str = "") -> str:
-        """Clone a config with some keys changed; returns the new one's stem."""
-        from exptui.core.configs import derive
-
-        return derive.clone(self.config(name), edits, stem).stem
-
-    def grid(self, name: str, axes: Mapping[str, Sequence[Any]], seeds: Sequence[int] = ()) -> Grid:
-        """Every combination of these values, with the runs there are of it already. Nothing is written.
-
-        Raises:
-            UsageError: too many, a key that cannot be set, or seeds for a config without its seed's key.
-        """
-        from exptui.core.runs import combinations
-
-        return combinations.plan(self, name, axes, seeds)
-
-    def run_all(self, chosen: Grid, *, again: bool = False) -> Iterator[Path]:
-        """Write the configs of a grid and queue a run of each that has none yet, or `again`; yields their directories."""
-        from exptui.core.runs import combinations
-
-        return combinations.start(self, chosen, again=again)
-
-    def waiting(self) -> list[tuple[str, bool]]:
-        """The runs that wait for a slot, the next one first, and whether each is on hold."""
-        from exptui.core.runs import queue
-
-        return queue.waiting(queue.lock_directory(self.results))
-
-    def move(self, name: str, how: Literal["first", "hold", "release"]) -> RunView:
-        """Let a waiting run be the next one, or let the others go first until it is released."""
-        from exptui.core.runs import queue
-
-        view = self.show(name)
-        queue.move(queue.lock_directory(self.results), view.run_id, how)
-        return view
-
-    def preview(self, name: str, edits: dict[str, Any] | None = None) -> Preview:
-        """What a run of this config, or of a clone with edits, would be, compared with the last one of it."""
-        from exptui.core.runs.preview import preview
-
-        chosen = self.config(name)
-        last = next((v for v in reversed(self.list_runs()) if v.stem == chosen.stem), None)
-        return preview(chosen, edits or {}, self.settings, self.places, last)
 
     def resume(self, name: str) -> tuple[RunView, str]:
         """Queue the next attempt of a run that did not finish; returns it and the checkpoint it goes on from."""
