@@ -238,6 +238,20 @@ async def test_several_values_are_a_grid(tmp_path: Path) -> None:
         await until(pilot, lambda: not screen.snapshot.runs.live)
 
 
+async def test_a_run_that_builds_does_not_wait_for_a_slot(tmp_path: Path) -> None:
+    go = tmp_path / "go"
+    space = workspace(tmp_path, METRICS, prepare=["sh", "-c", f"until [ -e {go} ]; do sleep 0.02; done"])
+    space.run("a")
+    app = Exptui(space)
+    async with app.run_test(size=(120, 40), notifications=True) as pilot:
+        screen = await opened(pilot, app)
+        await pilot.press("2")
+        await until(pilot, lambda: "preparing:" in app.export_screenshot())
+        assert screen.snapshot.runs[0].view.state is RunState.QUEUED
+        go.touch()
+        await until(pilot, lambda: screen.snapshot.runs[0].view.state is RunState.FINISHED)
+
+
 def shown(app: Exptui) -> str:
     """What the sheet says."""
     return str(app.screen.query_one("#sheet-lines", Static).content)
