@@ -33,7 +33,8 @@ def spent(found: Found) -> Iterator[None]:
 def catalog(home: str) -> Found:
     """All of the workspace, by a process that knows nothing but what is on the disk, until nothing is left to do.
 
-    Then, as `again`, everything is compared with the disk once more.
+    `listed`: until all runs are listed, each compared with its directory. Then, as `again`, every file of every run is
+    compared with the disk once more.
     """
     from exptui.core.monitor import places
     from exptui.core.monitor.catalog import Catalog
@@ -41,16 +42,22 @@ def catalog(home: str) -> Found:
     from exptui.core.monitor.roster import Roster
     from exptui.core.workspace import Workspace
 
-    found, once_more = Found(), Found()
+    found, rest, once_more = Found(), Found(), Found()
     with spent(found):
         space = Workspace(Path(home) / "experiments")
         index = Index(places.cache(space.root) / "runs.sqlite3")
         looking = Catalog(space, Roster(space, index))
+        snapshot = looking.snapshot()
+        while not snapshot.runs or snapshot.unread:
+            snapshot = looking.snapshot()
+    with spent(rest):
         snapshot = looked(looking)
     with spent(once_more):
         looked(looking, every=True)
     index.close()
-    return {**found, "runs": len(snapshot.runs), "again": once_more["wall"], "again_cpu": once_more["cpu"]}
+    more = {"listed": found["wall"], "listed_cpu": found["cpu"]}
+    more |= {"again": once_more["wall"], "again_cpu": once_more["cpu"], "runs": len(snapshot.runs)}
+    return {key: found[key] + rest[key] for key in found} | more
 
 
 def looked(looking: Any, **how: bool) -> Any:
@@ -79,14 +86,19 @@ def decoding(home: str) -> Found:
 
 
 def stats(home: str) -> Found:
-    """A stat of every run's run.json."""
-    found: Found = {}
-    count = 0
+    """A stat of every run's run.json; as `every` one of each run's directory and of each of its files that lists read."""
+    found, every = Found(), Found()
+    results, count = Path(home) / "experiments/results", 0
     with spent(found):
-        for entry in os.scandir(Path(home) / "experiments/results"):
+        for entry in os.scandir(results):
             os.stat(f"{entry.path}/run.json")  # noqa: PTH116  as plain as it can be
             count += 1
-    return {**found, "runs": count}
+    with spent(every):
+        for entry in os.scandir(results):
+            os.stat(entry.path)  # noqa: PTH116
+            for name in ("run.json", "config.toml", "metrics.jsonl", "metrics.json"):
+                os.stat(f"{entry.path}/{name}")  # noqa: PTH116
+    return {**found, "every": every["wall"], "every_cpu": every["cpu"], "runs": count}
 
 
 def _bytes(path: str) -> bytes:

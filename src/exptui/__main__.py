@@ -1,5 +1,6 @@
 """`exptui`, and `python -m exptui`. A Ctrl-C before the commands are there ends it as quietly as one later."""
 
+import gc
 import sys
 
 
@@ -10,7 +11,9 @@ def main() -> int:
     except KeyboardInterrupt:
         print("\nexptui: interrupted", file=sys.stderr)
         return 5  # as the commands say it
-    return command()
+    code = command()
+    gc.freeze()  # the process ends: nothing is looked through for garbage once more
+    return code
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ from exptui.core.archive import ledger, seal
 from exptui.core.errors import ExptuiError
 from exptui.core.files import Lock, pretty_json
 from exptui.core.runs import adopt, launch, queue, run, supervisor
+from exptui.core.runs.alone import alone
 from exptui.core.runs.process import Process, boot_id
 from exptui.core.runs.run import RunState
 from exptui.core.workspace import Workspace
@@ -193,7 +194,12 @@ def _replace(space: Workspace) -> Act:
     directory = space.results / only_run(space)
     record = run.read(directory)
     assert record is not None
-    return lambda: run.write(directory, structs.replace(record, code_changed=True))
+
+    def write() -> None:
+        with alone(space.archives, directory.name):
+            run.write(directory, structs.replace(record, code_changed=True))
+
+    return write
 
 
 def _replaced(space: Workspace, before: Files) -> list[str]:

@@ -6,6 +6,7 @@ import gc
 import sys
 from collections.abc import Callable, Sequence
 from importlib import import_module
+from types import SimpleNamespace
 
 from exptui import __version__
 from exptui.cli.exits import CORRUPT, FAILED, INTERNAL, OK, PIPE, UNKNOWN, USAGE, nobody_reads
@@ -55,22 +56,44 @@ def _command(words: Sequence[str]) -> int:
     if list(words) == ["--version"]:
         print(f"exptui {__version__}")
         return OK
+    if list(words) in (["ls"], ["ls", "--json"]):
+        _import_msgspec()
+        from exptui.cli.lists import ls
+
+        return ls(plain_ls(json=len(words) == 2))
     workspace = None
     if words:
         from exptui.cli.arguments import parser
 
         # What stands behind `init --` is somebody else's command line.
         mine = words.index("--") if words[0] == "init" and "--" in words else len(words)
-        arguments = parser().parse_args(words[:mine])
+        arguments = parser(words[0]).parse_args(words[:mine])
         arguments.words = words[mine + 1 :]
         if arguments.command != "cockpit":
             module = next(name for name, commands in MODULES.items() if arguments.command in commands)
+            _import_msgspec()
             command: Callable[..., int] = getattr(import_module(f"exptui.cli.{module}"), arguments.command)
             if module != "lists":
                 gc.enable()
             return command(arguments)
         workspace = arguments.workspace
     return _cockpit(workspace)
+
+
+def plain_ls(*, json: bool) -> SimpleNamespace:
+    """What the parser makes of `ls` without a filter, an order or another workspace."""
+    return SimpleNamespace(what="runs", filter="", sort="", reverse=False, best="", json=json, workspace=None)
+
+
+def _import_msgspec() -> None:
+    """Import msgspec without typing_extensions, which it asks first for what typing has: a third of its time."""
+    if "typing_extensions" in sys.modules:
+        return
+    sys.modules["typing_extensions"] = None  # type: ignore[assignment]  # not there, for this import
+    try:
+        import msgspec  # noqa: F401
+    finally:
+        del sys.modules["typing_extensions"]
 
 
 def _cockpit(given: str | None) -> int:

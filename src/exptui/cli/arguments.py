@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import os
 from collections.abc import Callable
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from exptui import __version__
 from exptui.core.monitor.text import clean
@@ -15,21 +16,40 @@ if TYPE_CHECKING:
 Add = Callable[[str, str], argparse.ArgumentParser]
 
 
+class Formatter(argparse.HelpFormatter):
+    """Asks for the width of the terminal itself: argparse imports shutil for that, also where nothing is printed."""
+
+    def __init__(self, prog: str) -> None:
+        try:
+            width = int(os.environ.get("COLUMNS", "")) or os.get_terminal_size().columns
+        except (ValueError, OSError):
+            width = 80
+        super().__init__(prog, width=max(20, width - 2))
+
+
 class Parser(argparse.ArgumentParser):
     """Says what is wrong with the arguments without repeating their control sequences."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(formatter_class=Formatter, **options)
 
     def error(self, message: str) -> NoReturn:
         """Exit 2."""
         super().error(clean(message, 500))
 
 
-def parser() -> argparse.ArgumentParser:
-    """All commands with their help; `command` holds the name of the one that was given."""
+def parser(first: str = "") -> argparse.ArgumentParser:
+    """All commands with their help; `command` holds the name of the one that was given.
+
+    `first`: the first word, where it is known; of a command no more is made than its own group.
+    """
     top = Parser(prog="exptui", description="Run, watch and keep machine-learning experiments.")
     top.add_argument("--version", action="version", version=f"exptui {__version__}")
     top.add_argument("--workspace", metavar="DIR", help="the experiments/ folder (default: found upward)")
     top.set_defaults(command="cockpit")
-    commands = top.add_subparsers(metavar="COMMAND", title="commands", description="none: the cockpit")
+    commands = top.add_subparsers(
+        prog="exptui", metavar="COMMAND", title="commands", description="none: the cockpit"
+    )
 
     def add(name: str, what: str) -> argparse.ArgumentParser:
         added = commands.add_parser(name, help=what, description=what)
@@ -41,7 +61,9 @@ def parser() -> argparse.ArgumentParser:
         "make a workspace (experiments/) in the current directory; behind -- for a command you use already",
     )
     init.usage = "exptui init [-h] [-- COMMAND …]"
-    for group in (_runs, _lists, _archives, _verify, _doctor):
+    for group in (
+        [_lists] if first in ("ls", "show", "diff") else [_runs, _lists, _archives, _verify, _doctor]
+    ):
         group(add)
     return top
 

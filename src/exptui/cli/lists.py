@@ -2,27 +2,35 @@
 
 from __future__ import annotations
 
-import argparse
 import math
 import sys
-from collections.abc import Hashable, Sequence
-from typing import Any, TypeVar
+from collections.abc import Callable, Hashable, Iterator, Sequence
+from itertools import compress, islice
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 
 from exptui.cli.exits import OK
-from exptui.core.compare.deltas import number_text, token
-from exptui.core.contents import in_order
 from exptui.core.errors import ExptuiError
-from exptui.core.monitor.catalog import ArchiveRow, Catalog, RunRow, Snapshot, facts, ordered
-from exptui.core.monitor.filter import matches
-from exptui.core.monitor.run_rows import Memory, ended, read_ended, read_run, view_of
 from exptui.core.monitor.text import clean
 from exptui.core.notes import Notes
-from exptui.core.runs.run import RunView, config_problem, stem_of
+from exptui.core.runs.run import RunState, RunView, config_problem, stem_of
 from exptui.core.workspace import Workspace
 
-R = TypeVar("R", RunRow, ArchiveRow)
+if TYPE_CHECKING:
+    from argparse import Namespace
+    from types import SimpleNamespace
+    from typing import TypeAlias
+
+    from exptui.core.monitor.catalog import ArchiveRow, Snapshot
+    from exptui.core.monitor.run_rows import Runs
+
+    Arguments: TypeAlias = Namespace | SimpleNamespace
+
+R = TypeVar("R")
+TOLD = (RunState.FAILED, RunState.STOPPED)
+"""How these ended is in their records."""
+TOGETHER = 10  # runs whose JSON is made at once
 
 
 def outcome(view: RunView) -> str:
@@ -41,34 +49,35 @@ def outcome(view: RunView) -> str:
 
 def facts_of(view: RunView) -> dict[str, object]:
     """A run as JSON tells it."""
-    return {
-        "run_id": view.run_id,
-        "path": str(view.path),
-        "state": view.state.value,
-        "problem": view.problem,
-        "leftovers": view.leftovers,
-        "record": view.record,
-    }
+    more = {"problem": view.problem, "leftovers": view.leftovers, "record": view.record}
+    return _facts(view.run_id, str(view.path), view.state, **more)
 
 
-def ls(arguments: argparse.Namespace) -> int:
+def _facts(run_id: str, path: str, state: RunState, **more: object) -> dict[str, object]:
+    known = {"run_id": run_id, "path": path, "state": state.value}
+    return {**known, "problem": "", "leftovers": False, "record": None, **more}
+
+
+def ls(arguments: Arguments) -> int:
     """Print the configs, runs or archives."""
     workspace = Workspace.find(arguments.workspace)
     if arguments.what == "runs":
         _ls_runs(workspace, arguments)
         return OK
+    from exptui.core.monitor.catalog import Catalog
+
     if arguments.what == "archive":
         workspace.has_archives()  # where they cannot be read, that is the answer
     else:
         workspace.run_directories()
-    seen = Catalog(workspace).snapshot()
+    seen = Catalog(workspace).without_runs()
     for problem in seen.problems:
         _say(problem)
-    if arguments.what == "configs":
-        _ls_configs(seen, arguments)
-    else:
+    if arguments.what == "archive":
         notes = _notes(workspace)
-        _ls_archive(_chosen(seen.archives, workspace, notes, arguments), notes, arguments)
+        _ls_archive(_chosen_archives(seen.archives, workspace, notes, arguments), notes, arguments)
+    else:
+        _ls_configs(workspace, seen, arguments)
     return OK
 
 
@@ -76,28 +85,19 @@ def _say(problem: str) -> None:
     print(f"exptui: {clean(problem)}", file=sys.stderr)
 
 
-def _chosen(rows: Sequence[R], workspace: Workspace, notes: Notes, arguments: argparse.Namespace) -> list[R]:
-    query, said = arguments.filter, notes.said
-    found = [row for row in rows if matches(query, facts(row, said))] if query else list(rows)
-    if not (arguments.sort or arguments.best):
-        return found
-    directions = workspace.settings.metrics
-    if arguments.best:  # of each group the first of them in order
-        groups: dict[Hashable, R] = {}
-        for row in ordered(found, arguments.best, directions=directions):
-            groups.setdefault(token(_but_seed(row, workspace)) if row.flat else row.run_id, row)
-        found = list(groups.values())
-    return (
-        ordered(found, arguments.sort, reverse=arguments.reverse, directions=directions)
-        if arguments.sort
-        else found
-    )
+def _ls_configs(workspace: Workspace, seen: Snapshot, arguments: Arguments) -> None:
+    if arguments.json:
+        print_json([row.stem for row in seen.configs])
+        return
+    from collections import Counter
 
+    from exptui.core.monitor.once import all_runs
 
-def _but_seed(row: RunRow | ArchiveRow, workspace: Workspace) -> dict[str, object]:
-    stem = row.view.stem if isinstance(row, RunRow) else stem_of(row.run_id)
-    seed_key = workspace.settings.trainer_for(f"{stem}.toml").seed_key
-    return {key: value for key, value in row.flat.items() if key != seed_key}
+    runs = all_runs(workspace, _say)
+    count = Counter(map(runs.table.stem, runs.order))
+    width = max((len(row.stem) for row in seen.configs), default=0)
+    for row in seen.configs:
+        print(f"{clean(row.stem):{width}}  {clean(row.problem) or f'{count[row.stem]} runs'}")
 
 
 def _notes(workspace: Workspace) -> Notes:
@@ -113,16 +113,62 @@ def _tags(notes: Notes, run_id: str) -> str:
     return "".join(f"  #{clean(tag)}" for tag in notes.tags.get(run_id, ()))
 
 
-def _ls_configs(seen: Snapshot, arguments: argparse.Namespace) -> None:
-    if arguments.json:
-        print_json([row.stem for row in seen.configs])
-        return
-    width = max((len(row.stem) for row in seen.configs), default=0)
-    for row in seen.configs:
-        print(f"{clean(row.stem):{width}}  {clean(row.problem) or f'{row.runs} runs'}")
+def _chosen_archives(
+    rows: Sequence[ArchiveRow], workspace: Workspace, notes: Notes, arguments: Arguments
+) -> Sequence[ArchiveRow]:
+    from exptui.core.monitor.catalog import facts, ordered
+    from exptui.core.monitor.filter import matches
+
+    if query := arguments.filter:
+        rows = [row for row in rows if matches(query, facts(row, notes.said))]
+    if not (arguments.sort or arguments.best):
+        return rows
+    directions = workspace.settings.metrics
+    if arguments.best:
+        best = ordered(rows, arguments.best, directions=directions)
+        rows = _first_of_each(best, lambda row: (row.run_id, stem_of(row.run_id), row.flat), workspace)
+    if arguments.sort:
+        rows = ordered(rows, arguments.sort, reverse=arguments.reverse, directions=directions)
+    return rows
 
 
-def _ls_archive(rows: Sequence[ArchiveRow], notes: Notes, arguments: argparse.Namespace) -> None:
+def _chosen_runs(runs: Runs, workspace: Workspace, notes: Notes, arguments: Arguments) -> Sequence[int]:
+    """The rows of those that are asked for, in order."""
+    order: Sequence[int] = runs.order
+    if not (arguments.filter or arguments.sort or arguments.best):
+        return order
+    from exptui.core.monitor.filter import arranged, passing
+
+    table = runs.table
+    if query := arguments.filter:
+        order = list(compress(order, passing(query, table, order, notes.said)))
+    if not (arguments.sort or arguments.best):
+        return order
+    directions = workspace.settings.metrics
+    if arguments.best:
+        best = arranged(table, order, arguments.best, directions=directions)
+        order = _first_of_each(best, lambda at: (table.ids[at], table.stem(at), table.flat(at)), workspace)
+    if arguments.sort:
+        order = arranged(table, order, arguments.sort, reverse=arguments.reverse, directions=directions)
+    return order
+
+
+def _first_of_each(
+    rows: Sequence[R], what: Callable[[R], tuple[str, str, dict[str, Any]]], workspace: Workspace
+) -> list[R]:
+    """Of those whose configs differ only in the seed the first; `what` gives id, stem and config."""
+    from exptui.core.compare.deltas import token
+
+    groups: dict[Hashable, R] = {}
+    for row in rows:
+        run_id, stem, flat = what(row)
+        seed_key = workspace.settings.trainer_for(f"{stem}.toml").seed_key if flat else ""
+        but_seed = {key: value for key, value in flat.items() if key != seed_key}
+        groups.setdefault(token(but_seed) if flat else run_id, row)
+    return list(groups.values())
+
+
+def _ls_archive(rows: Sequence[ArchiveRow], notes: Notes, arguments: Arguments) -> None:
     if arguments.json:
         names = ("run_id", "identity", "verdict", "verified_at")
         print_json(
@@ -141,39 +187,61 @@ def _ls_archive(rows: Sequence[ArchiveRow], notes: Notes, arguments: argparse.Na
         print("no archives; seal a finished run with: exptui archive RUN")
 
 
-def _runs(workspace: Workspace) -> list[RunRow]:
-    """Every run, oldest first; of one that has ended only what is printed is read."""
-    views = in_order(view_of(workspace, path) for path in workspace.run_directories())
-    return [read_ended(view) if _settled(view) else read_run(view, Memory()) for view in views]
+def _ls_runs(workspace: Workspace, arguments: Arguments) -> None:
+    from exptui.core.monitor.once import all_runs
 
-
-def _settled(view: RunView) -> bool:
-    return ended(view) and view.record is not None and not view.record.adopted
-
-
-def _ls_runs(workspace: Workspace, arguments: argparse.Namespace) -> None:
-    there, notes = _runs(workspace), _notes(workspace)
-    rows = _chosen(there, workspace, notes, arguments)
+    runs, notes = all_runs(workspace, _say), _notes(workspace)
+    order = _chosen_runs(runs, workspace, notes, arguments)
     if arguments.json:
-        print_json(
-            [
-                {**facts_of(r.view), "config": r.flat, "metrics": r.final, **_noted(notes, r.run_id)}
-                for r in rows
-            ]
-        )
-    elif not rows and there:
+        _json_of_runs(workspace, runs, order, notes)
+    elif not order and runs:
         print("no run matches the filter")
-    elif not rows:
+    elif not order:
         print("no runs yet; start one with: exptui run CONFIG   (exptui ls configs shows which there are)")
-    width = max((len(row.run_id) for row in rows), default=0)
-    for row in () if arguments.json else rows:
-        star = "★" if row.run_id == notes.baseline else " "
-        line = f"{star} {clean(row.run_id):{width}}  {outcome(row.view):9}  {_numbers(row.final)}"
+    else:
+        _lines_of_runs(workspace, runs, order, notes)
+
+
+def _json_of_runs(workspace: Workspace, runs: Runs, order: Sequence[int], notes: Notes) -> None:
+    """What the list knows, and of each run its record; all of it read anew where the list knows less than the files."""
+    from exptui.core.monitor.run_rows import read_ended
+    from exptui.core.monitor.stamps import opened
+    from exptui.core.runs.verbatim import verbatim
+
+    table, above = runs.table, str(workspace.results)
+
+    def told(at: int) -> dict[str, object]:
+        run_id, state = table.ids[at], table.state(at)
+        external = state is RunState.EXTERNAL
+        if run_id not in runs.whole and not table.shortened[at]:
+            record = None if external else verbatim(results, run_id)
+            if record or external:
+                facts = _facts(run_id, f"{above}/{run_id}", state, record=record)
+                known = {"config": table.flat(at), "metrics": table.final(at)}
+                return {**facts, **known, **_noted(notes, run_id)}
+        row = runs.whole.get(run_id) or read_ended(workspace.view(workspace.results / run_id))
+        known = {"config": row.flat, "metrics": row.final}
+        return {**facts_of(row.view), **known, **_noted(notes, run_id)}
+
+    with opened(workspace.results) as results:
+        print_each(told(at) for at in order)
+
+
+def _lines_of_runs(workspace: Workspace, runs: Runs, order: Sequence[int], notes: Notes) -> None:
+    width = max(len(runs.table.ids[at]) for at in order)
+    for at in order:
+        row = runs.row(at)
+        view, star = row.view, "★" if row.run_id == notes.baseline else " "
+        if row.run_id not in runs.whole and (runs.table.shortened[at] or view.state in TOLD):
+            view = workspace.view(view.path)
+        line = f"{star} {clean(row.run_id):{width}}  {outcome(view):9}  {_numbers(row.final)}"
         print(f"{line}{_tags(notes, row.run_id)}".rstrip())
 
 
 def _numbers(final: dict[str, float]) -> str:
     """The metrics a trainer reported at the end, else the last ones of its series; six of them."""
+    from exptui.core.compare.deltas import number_text
+
     plain = {name: value for name, value in final.items() if not name.startswith(("train", "validate"))}
     return "  ".join(
         f"{clean(name)} {number_text(value)}" for name, value in list((plain or final).items())[:6]
@@ -184,7 +252,7 @@ def _noted(notes: Notes, run_id: str) -> dict[str, object]:
     return {"tags": notes.tags.get(run_id, ()), "note": notes.notes.get(run_id, "")}
 
 
-def show(arguments: argparse.Namespace) -> int:
+def show(arguments: Arguments) -> int:
     """Print everything known of one run."""
     workspace = Workspace.find(arguments.workspace)
     view, notes = workspace.show(arguments.run), _notes(workspace)
@@ -220,16 +288,30 @@ def show(arguments: argparse.Namespace) -> int:
 
 def print_json(value: object) -> None:
     """Indented JSON in ASCII: whatever a name holds, it is an escape here. NaN and the infinities are null."""
-    try:
-        text = msgspec.json.format(msgspec.json.encode(value), indent=2).decode("ascii")
-    except (
-        UnicodeError,
-        OverflowError,
-    ):  # not ASCII, not even UTF-8, or a number beyond 64 bits: the slow way
-        import json
+    print(_json(value).decode())
 
-        text = json.dumps(_plain(msgspec.to_builtins(value)), indent=2, ensure_ascii=True, allow_nan=False)
-    print(text)
+
+def print_each(items: Iterator[object]) -> None:
+    """The same of a list that need not be in memory: it may be that of 100,000 runs."""
+    out, between = sys.stdout.buffer, b"\n"
+    out.write(b"[")
+    while some := list(islice(items, TOGETHER)):
+        out.write(between)
+        out.write(memoryview(_json(some))[2:-2])  # its own brackets
+        between = b",\n"
+    out.write(b"]\n" if between == b"\n" else b"\n]\n")
+
+
+def _json(value: object) -> bytes:
+    try:
+        if (data := msgspec.json.encode(value)).isascii():
+            return msgspec.json.format(data, indent=2)
+    except (UnicodeError, OverflowError):  # not even UTF-8, or a number beyond 64 bits
+        pass
+    import json  # the slow way
+
+    plain = _plain(msgspec.to_builtins(value, enc_hook=msgspec.json.decode))
+    return json.dumps(plain, indent=2, ensure_ascii=True, allow_nan=False).encode()
 
 
 def _plain(value: Any) -> Any:

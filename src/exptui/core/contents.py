@@ -9,22 +9,20 @@ from typing import TYPE_CHECKING
 
 from exptui.core import notes
 from exptui.core.audit import RESTORATION
-from exptui.core.configs import config as configs
-from exptui.core.configs.config import Config
 from exptui.core.errors import ConfigError, CorruptError, StorageError, UsageError
 from exptui.core.files import one_name, storage_errors
 from exptui.core.notes import Notes
 from exptui.core.runs import run
 from exptui.core.runs.run import RunState, RunView
-from exptui.core.settings import Settings
-from exptui.core.settings import load as load_settings
 
 # What only some workspaces and commands need is imported where it is called: no list waits for it.
 if TYPE_CHECKING:
     from exptui.core.archive.listing import Archived
     from exptui.core.audit.report import AuditReport
     from exptui.core.audit.session import State
+    from exptui.core.configs.config import Config
     from exptui.core.runs.launch import Places
+    from exptui.core.settings import Settings
 
 
 class Contents:
@@ -46,12 +44,14 @@ class Contents:
     @property
     def settings(self) -> Settings:
         """exptui.toml, read again when it changed."""
+        from exptui.core import settings
+
         path = self.root / "exptui.toml"
         with storage_errors("read the settings"):
             stat = path.stat() if path.exists() else None
         stamp = (stat.st_mtime_ns, stat.st_size, stat.st_ino) if stat else None
         if self._settings is None or self._settings[0] != stamp:
-            self._settings = (stamp, load_settings(path))
+            self._settings = (stamp, settings.load(path))
         return self._settings[1]
 
     def config(self, name: str) -> Config:
@@ -60,6 +60,8 @@ class Contents:
         Raises:
             ConfigError: missing, outside `configs/`, or not TOML.
         """
+        from exptui.core.configs import config as configs
+
         if "/" in name:
             path = Path(name).resolve()
             if path.parent != self.configs.resolve():
@@ -91,6 +93,14 @@ class Contents:
     def list_runs(self) -> list[RunView]:
         """Every run in `results/`, oldest first."""
         return in_order(self.view(path) for path in self.run_directories())
+
+    def live_runs(self, known: Iterable[str] = ()) -> list[RunView]:
+        """Those that are live of the runs that have locks here, and of others that are `known`: no other is read."""
+        from exptui.core.runs import queue
+
+        names = queue.known(queue.lock_directory(self.results)).union(known)
+        views = [self.view(self.results / name) for name in sorted(names)]
+        return [view for view in views if view.state.live]
 
     def show(self, name: str) -> RunView:
         """One run by its id, or the newest one of a config's stem.

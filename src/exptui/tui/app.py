@@ -60,6 +60,7 @@ class Exptui(App[None]):
     def __init__(self, workspace: Workspace) -> None:
         super().__init__(driver_class=Driver)
         self.workspace = workspace
+        self.main: MainScreen | None = None
         self._terminal: select.poll | None = None
         # Before the style sheets are parsed: once, and with these colours.
         self.register_theme(THEME)
@@ -68,7 +69,8 @@ class Exptui(App[None]):
 
     def get_default_screen(self) -> MainScreen:
         """The one below all others; there is no empty one to begin with."""
-        return MainScreen(self.workspace)
+        self.main = MainScreen(self.workspace)
+        return self.main
 
     def on_mount(self) -> None:
         """Keys, signals."""
@@ -144,7 +146,8 @@ def run(workspace: Workspace) -> int:
         from exptui.core.monitor import morning
 
         morning.mark(workspace.root, time.time())
-    live = sum(view.state.live for view in workspace.list_runs())
+    seen = app.main.snapshot.runs.live if app.main else ()
+    live = len(workspace.live_runs(row.run_id for row in seen))
     if live and not app.return_code:
         print(f"{live} run{'s continue' if live != 1 else ' continues'}; exptui ls shows them")
     return app.return_code or 0

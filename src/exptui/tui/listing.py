@@ -6,7 +6,6 @@ import threading
 from array import array
 from collections.abc import Callable, Mapping, Sequence
 from itertools import compress
-from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,7 @@ import msgspec
 
 from exptui.core.directions import BY_NAME, Directions
 from exptui.core.monitor.columns import Column, Numbers, Table
-from exptui.core.monitor.filter import NOTHING, Facts, passing
+from exptui.core.monitor.filter import NOTHING, Facts, by, passing
 from exptui.core.monitor.run_rows import Runs
 from exptui.core.monitor.text import clean
 from exptui.tui import present
@@ -186,28 +185,10 @@ def _sorted(
     if sort == "name":
         return array("I", sorted(order, key=table.ids.__getitem__))
     if sort in ("best", "least"):
-        return _by(order, _value_of(table, leading[sort == "least"]), down=sort == "best")
+        return array("I", by(order, _value_of(table, leading[sort == "least"]), down=sort == "best"))
     column = _column(table, sort)
     down = isinstance(column, Numbers) and sort in table.metrics and directions.of(sort) > 0
-    return _by(order, column.get, down=down) if column else order
-
-
-def _by(order: array[int], value_of: Callable[[int], Any], *, down: bool) -> array[int]:
-    """Numbers before texts; those without a value, or with NaN, come last either way."""
-    numbers: list[tuple[float, int]] = []
-    texts: list[tuple[str, int]] = []
-    rest: list[int] = []
-    for row in order:
-        value = value_of(row)
-        if value is None or value != value:
-            rest.append(row)
-        elif isinstance(value, int | float):
-            numbers.append((value, row))
-        else:
-            texts.append((value, row))
-    numbers.sort(key=itemgetter(0), reverse=down)
-    texts.sort(key=itemgetter(0), reverse=down)
-    return array("I", [*(row for _, row in numbers), *(row for _, row in texts), *rest])
+    return array("I", by(order, column.get, down=down)) if column else order
 
 
 class RunRows(Source):

@@ -48,6 +48,14 @@ def _names(directory: Path) -> list[str]:
     return sorted(os.listdir(directory)) if directory.is_dir() else []  # noqa: PTH208
 
 
+def _hidden(directory: Path) -> list[str]:
+    """What is no run; of 100,000 runs no list is made."""
+    if not directory.is_dir():
+        return []
+    with os.scandir(directory) as entries:
+        return sorted(entry.name for entry in entries if entry.name[0] == ".")
+
+
 def _candidates(archive_dir: Path, results_dir: Path) -> tuple[set[str], set[str]]:
     """Run ids for which something may have to be done."""
     names = _names(archive_dir)
@@ -62,7 +70,7 @@ def _candidates(archive_dir: Path, results_dir: Path) -> tuple[set[str], set[str
     if committed:
         events, _ = ledger.read(archive_dir)
         ids |= committed - ledger.identities(events).keys()
-    trashed = {name.removeprefix(TRASH) for name in _names(results_dir) if name.startswith(TRASH)}
+    trashed = {name.removeprefix(TRASH) for name in _hidden(results_dir) if name.startswith(TRASH)}
     return ids - {""}, trashed - {""}
 
 
@@ -133,7 +141,7 @@ def _trash(trash: Path, original: Path, *, committed: bool) -> list[str]:
 def _temporaries(results_dir: Path) -> list[str]:
     """Remove the directories of restorations and conformance checks that nobody holds any more."""
     messages: list[str] = []
-    for name in _names(results_dir):
+    for name in _hidden(results_dir):
         path = results_dir / name
         what = next((what for prefix, what in UNFINISHED.items() if name.startswith(prefix)), "")
         if not what or path.is_symlink() or not path.is_dir():

@@ -118,7 +118,7 @@ class Catalog:
         are looked at.
         """
         if self._last is None or not self.busy or every:
-            self._last = self._all_but_runs()
+            self._last = self.without_runs()
         last = self._last
         if self._roster is None:
             problems = list(last.problems)
@@ -132,7 +132,8 @@ class Catalog:
         said = (*last.problems, *self._roster.problems)
         return replace(last, runs=listed, configs=configs, problems=said, unread=self._roster.unread)
 
-    def _all_but_runs(self) -> Snapshot:
+    def without_runs(self) -> Snapshot:
+        """All but the runs."""
         space, problems = self.workspace, list[str]()
         archives = tuple(self._archive(one) for one in _try(space.list_archives, list[Archived](), problems))
         notes = _try(lambda: space.notes, None, problems)

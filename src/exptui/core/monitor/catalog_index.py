@@ -1,7 +1,7 @@
 """What was read of runs, kept in the user's cache for the next start: an SQLite file that may go at any time.
 
-It is never believed: each row has a checksum and the stamps of the files it was read from, and who loads it compares
-those. Where it cannot be used it is made anew or done without, and `problem` says so.
+It is never believed: each page of rows has a checksum, each row the stamps of the files it was read from, and who loads
+it compares those. Where it cannot be used it is made anew or done without, and `problem` says so.
 """
 
 from __future__ import annotations
@@ -9,28 +9,24 @@ from __future__ import annotations
 import contextlib
 import os
 import sqlite3
-import struct
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 from zlib import crc32
 
 import msgspec
 
-from exptui.core.monitor.columns import Entry, Group
+from exptui.core.monitor.columns import Table
+from exptui.core.monitor.pages import Page, page_of
 
-SCHEMA = 1 << 16 | sys.version_info[0] << 8 | sys.version_info[1]  # a stamp is a hash of this Python
+# A stamp is a hash of this Python, and arrays are kept as they are in memory.
+SCHEMA = 2 << 20 | (sys.byteorder == "big") << 16 | sys.version_info[0] << 8 | sys.version_info[1]
 WAIT = 1.0  # seconds for another exptui that writes
-BATCH = 250
-TABLES = """
-CREATE TABLE shapes (shape INTEGER PRIMARY KEY, keys BLOB UNIQUE NOT NULL);
-CREATE TABLE runs (name BLOB PRIMARY KEY, folder INTEGER, files INTEGER, queued REAL, shape INTEGER, data BLOB,
-                   crc INTEGER) WITHOUT ROWID;
-CREATE INDEX newest ON runs (queued);
-"""
-COLUMNS = "shape, name, folder, files, data, crc"
-
-Stored = tuple[int, bytes, int, int, bytes, int]
+HEAD = 64  # runs that are shown before the others are loaded: about a screen of them
+ROWS = 4096  # of a page, at most
+SPARE = 64  # pages beyond those that are needed, before all are written anew
+TABLES = "CREATE TABLE pages (page INTEGER PRIMARY KEY, rows INTEGER, data BLOB, crc INTEGER)"
 
 
 class Index:
@@ -38,7 +34,7 @@ class Index:
 
     def __init__(self, path: Path) -> None:
         self.path, self.problem = path, ""
-        self._shapes: dict[bytes, int] = {}
+        self._new = 0  # rows that were added since all were written
         self._database = self._open()
 
     def _open(self) -> sqlite3.Connection | None:
@@ -64,15 +60,16 @@ class Index:
         try:
             # What a power cut leaves is found by the checksums; a process that is killed leaves a whole file anyway.
             database.execute("PRAGMA synchronous = OFF")
-            database.execute("PRAGMA cache_size = -256")  # kB: each row is read once
-            database.execute("BEGIN IMMEDIATE")
+            database.execute("PRAGMA cache_size = -256")  # kB: each page is read once
             (version,) = database.execute("PRAGMA user_version").fetchone()
             if version == 0:
-                for statement in TABLES.split(";")[:-1]:
-                    database.execute(statement)
-                database.execute(f"PRAGMA user_version = {SCHEMA}")
-            database.execute("COMMIT")
-            if version not in (0, SCHEMA):
+                database.execute("BEGIN IMMEDIATE")
+                if database.execute("PRAGMA user_version").fetchone() == (0,):
+                    database.execute(TABLES)
+                    database.execute(f"PRAGMA user_version = {SCHEMA}")
+                (version,) = database.execute("PRAGMA user_version").fetchone()
+                database.execute("COMMIT")
+            if version != SCHEMA:
                 raise sqlite3.DatabaseError("of another version")  # noqa: TRY301  closed below
         except BaseException:
             database.close()
@@ -100,67 +97,52 @@ class Index:
             self._database = None
 
     def count(self) -> int:
-        """How many rows there are."""
-        return next(self._select("SELECT count(*) FROM runs"), (0,))[0]
+        """How many rows there are; a run that changed has several until all are written anew."""
+        return next(self._select("SELECT sum(rows) FROM pages"), (0,))[0] or 0
 
-    def newest(self, count: int) -> list[Group]:
-        """The runs queued last."""
-        return list(self._groups(f"SELECT {COLUMNS} FROM runs ORDER BY queued DESC LIMIT {count}"))  # noqa: S608
+    def newest(self, count: int) -> list[tuple[int, Page]]:
+        """The pages that were written last, with that many rows if there are, and their numbers."""
+        found, rows = list[tuple[int, Page]](), 0
+        for number, page in self.load():
+            found.append((number, page))
+            rows += len(page.states)
+            if rows >= count:
+                break
+        return found
 
-    def load(self) -> Iterator[Group]:
-        """All runs, in no order."""
-        return self._groups(f"SELECT {COLUMNS} FROM runs")  # noqa: S608
+    def load(self, before: int = sys.maxsize) -> Iterator[tuple[int, Page]]:
+        """The pages before that one; the last one first, whose rows count where others have the same run."""
+        found = self._select("SELECT page, data, crc FROM pages WHERE page < ? ORDER BY page DESC", before)
+        for number, data, crc in found:
+            if type(data) is bytes and crc32(data, number) == crc:
+                yield number, _PAGES.decode(data)
 
-    def _select(self, statement: str) -> Iterator[tuple[int, ...]]:
+    def _select(self, statement: str, *values: int) -> Iterator[tuple[Any, ...]]:
         try:
-            yield from self._database.execute(statement) if self._database else ()
+            yield from self._database.execute(statement, values) if self._database else ()
         except sqlite3.OperationalError as error:
             self._without(error)
         except sqlite3.Error as error:
             self._damaged(error)
 
-    def _groups(self, statement: str) -> Iterator[Group]:
-        if self._database is None:
-            return
-        try:
-            shapes = {
-                number: (
-                    keys,
-                    tuple(map(tuple, msgspec.msgpack.decode(keys, type=tuple[list[str], list[str]]))),
-                )
-                for number, keys in self._database.execute("SELECT shape, keys FROM shapes")
-            }
-            self._shapes |= {keys: number for number, (keys, _) in shapes.items()}
-            cursor = self._database.execute(statement)
-            while rows := cursor.fetchmany(BATCH):
-                by_shape: dict[int, list[Stored]] = {}
-                for row in rows:
-                    by_shape.setdefault(row[0], []).append(row)
-                for number, some in by_shape.items():
-                    if number in shapes:
-                        yield from _group(*shapes[number], some)
-        except sqlite3.OperationalError as error:
-            self._without(error)
-        except (sqlite3.Error, msgspec.MsgspecError, ValueError, TypeError, struct.error) as error:
-            self._damaged(error)
+    def save(
+        self, table: Table, rows: Sequence[int], whole: Callable[[], Sequence[int]] | None = None
+    ) -> None:
+        """Add a page of these rows; where there are many pages, write all that are given by `whole` instead.
 
-    def save(self, entries: Iterable[Entry], gone: Iterable[str]) -> None:
-        """Write these rows and forget those: all or nothing."""
-        if self._database is None:
+        The last page that is written has the runs that were queued last: they are shown first.
+        """
+        if self._database is None or not (rows or whole):
             return
         try:
             self._database.execute("BEGIN IMMEDIATE")
             try:
-                self._database.executemany(
-                    "DELETE FROM runs WHERE name = ?", ((os.fsencode(n),) for n in gone)
-                )
-                self._database.executemany(
-                    "INSERT OR REPLACE INTO runs VALUES (?, ?, ?, ?, ?, ?, ?)", map(self._stored, entries)
-                )
+                self._add(table, rows)
+                if whole is not None:
+                    self._tidy(table, whole())
                 self._database.execute("COMMIT")
                 self.problem = ""
             except BaseException:
-                self._shapes.clear()
                 self._database.rollback()
                 raise
         except sqlite3.OperationalError as error:
@@ -168,31 +150,31 @@ class Index:
         except sqlite3.Error as error:
             self._damaged(error)
 
-    def _stored(self, entry: Entry) -> tuple[bytes, int, int, float, int, bytes, int]:
-        keys = msgspec.msgpack.encode((tuple(entry.flat), tuple(entry.final)))
-        name, data = os.fsencode(entry.run_id), msgspec.msgpack.encode(entry.cells)
-        crc = _crc(crc32(keys), name, entry.folder, entry.files, data)
-        return name, entry.folder, entry.files, entry.queued, self._shape(keys), data, crc
+    def _add(self, table: Table, rows: Sequence[int]) -> None:
+        assert self._database is not None  # save looked
+        for at in range(0, len(rows), ROWS):
+            some = rows[at : at + ROWS]
+            data = msgspec.msgpack.encode(page_of(table, some))
+            statement = "INSERT INTO pages (rows, data) VALUES (?, ?)"
+            number = self._database.execute(statement, (len(some), data)).lastrowid
+            assert number is not None  # it was inserted
+            self._database.execute("UPDATE pages SET crc = ? WHERE page = ?", (crc32(data, number), number))
+            self._new += len(some)
 
-    def _shape(self, keys: bytes) -> int:
-        number = self._shapes.get(keys)
-        if number is None:
-            assert self._database is not None  # save looked
-            self._database.execute("INSERT OR IGNORE INTO shapes (keys) VALUES (?)", (keys,))
-            (number,) = self._database.execute("SELECT shape FROM shapes WHERE keys = ?", (keys,)).fetchone()
-            self._shapes[keys] = int(number)
-        return self._shapes[keys]
+    def _tidy(self, table: Table, rows: Sequence[int]) -> None:
+        """Write these rows, and them alone, where too much else is there or much of it is new."""
+        assert self._database is not None  # save looked
+        pages, count = self._database.execute("SELECT count(*), sum(rows) FROM pages").fetchone()
+        if (
+            4 * self._new > len(rows)
+            or pages > len(rows) // ROWS + SPARE
+            or (count or 0) > 2 * len(rows) + ROWS
+        ):
+            self._database.execute("DELETE FROM pages")
+            order = table.in_order(rows)
+            self._add(table, order[:-HEAD])
+            self._add(table, order[-HEAD:])
+            self._new = 0
 
 
-def _crc(keys: int, name: bytes, folder: int, files: int, data: bytes) -> int:
-    return crc32(data, crc32(name, crc32(struct.pack("<qq", folder, files), keys)))
-
-
-def _group(keys: bytes, names: Sequence[tuple[str, ...]], rows: list[Stored]) -> Iterator[Group]:
-    """The sound ones of these rows, if any."""
-    start = crc32(keys)
-    sound = [row for row in rows if _crc(start, *row[1:5]) == row[5]]
-    if sound:
-        _, ids, folders, files, data, _ = zip(*sound, strict=True)
-        listed = msgspec.msgpack.decode(b"\xdd" + struct.pack(">I", len(data)) + b"".join(data))
-        yield Group(names[0], names[1], list(map(os.fsdecode, ids)), folders, files, listed)
+_PAGES = msgspec.msgpack.Decoder(Page)

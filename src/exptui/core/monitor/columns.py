@@ -37,12 +37,16 @@ class Entry(msgspec.Struct, frozen=True, dict=True):
     final: Mapping[str, float]
     folder: int = 0
     files: int = 0
+    shortened: bool = (
+        False  # the files say more: why it cannot be read, or values that are no text and no number
+    )
 
     @cached_property
     def cells(self) -> list[Any]:
-        """State, stem where the id does not give it, times, values: as a Group holds it."""
+        """State, stem where the id does not give it, whether shortened, times, values: as a Group holds it."""
         stem = "" if self.stem == stem_of(self.run_id) else self.stem
-        return [self.state.value, stem, self.queued, self.when, *self.flat.values(), *self.final.values()]
+        head = [self.state.value, stem, self.shortened, self.queued, self.when]
+        return [*head, *self.flat.values(), *self.final.values()]
 
 
 class Group(msgspec.Struct, frozen=True):
@@ -125,9 +129,12 @@ class Coded:
                 self._code(known, value, value)
             self.codes.extend(map(known.__getitem__, values))
             return
-        for value in values:
-            key = repr(value) if type(value) is float else value  # a NaN is itself, and -0.0 is not 0.0
-            self.codes.append(self._code(self._known.setdefault(type(value), {}), key, value))
+        self.codes.extend(map(self.code, values))
+
+    def code(self, value: Any) -> int:
+        """What stands for that value."""
+        key = repr(value) if type(value) is float else value  # a NaN is itself, and -0.0 is not 0.0
+        return self._code(self._known.setdefault(type(value), {}), key, value)
 
     def _code(self, known: dict[Any, int], key: object, value: object) -> int:
         code = known.get(key)
@@ -171,6 +178,7 @@ class Table:
     def __init__(self) -> None:
         self.ids: list[str] = []
         self.states = bytearray()
+        self.shortened = bytearray()
         self.queued, self.when = array("d"), array("d")
         self.folders, self.files = array("q"), array("q")
         self.stems: dict[int, str] = {}  # of the rows whose id does not give it
@@ -189,7 +197,7 @@ class Table:
     def extend(self, group: Group) -> None:
         """Add runs of the same keys. The lists are complete before a row of them can be found."""
         first = len(self)
-        states, stems, queued, when, *values = zip(*group.cells, strict=True)
+        states, stems, shortened, queued, when, *values = zip(*group.cells, strict=True)
         for key, column in zip(group.config, values, strict=False):
             self._extend_config(key, column, first)
         for key, column in zip(group.metrics, values[len(group.config) :], strict=True):
@@ -198,6 +206,7 @@ class Table:
             self.metrics[key].extend(column)
         self.states.extend(map(_CODES.__getitem__, states))
         self.stems.update((first + at, stem) for at, stem in enumerate(stems) if stem)
+        self.shortened.extend(shortened)
         self.queued.extend(queued)
         self.when.extend(when)
         self.folders.extend(group.folders)
@@ -211,7 +220,7 @@ class Table:
         floats = all(type(value) is float for value in values)
         column = self.config.get(key) or (Numbers(first) if floats else Coded(first))
         if isinstance(column, Numbers) and not floats:
-            column = _coded(column)
+            column = coded(column)
         column.extend(values)
         self.config[key] = column
 
@@ -243,6 +252,7 @@ class Table:
             self.final(row),
             self.folders[row],
             self.files[row],
+            bool(self.shortened[row]),
         )
 
     def in_order(self, rows: Iterable[int]) -> list[int]:
@@ -250,8 +260,9 @@ class Table:
         return sorted(sorted(rows, key=self.ids.__getitem__), key=self.queued.__getitem__)
 
 
-def _coded(column: Numbers) -> Coded:
-    coded = Coded(0)
+def coded(column: Numbers) -> Coded:
+    """A column of numbers that is to hold something else too."""
+    made = Coded(0)
     for row in range(len(column.there)):
-        coded.extend([column.values[row]]) if column.there[row] else coded.pad(row + 1)
-    return coded
+        made.extend([column.values[row]]) if column.there[row] else made.pad(row + 1)
+    return made

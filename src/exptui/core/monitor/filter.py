@@ -5,8 +5,10 @@ from __future__ import annotations
 import operator
 import re
 from collections.abc import Callable, Iterable, Mapping
+from operator import itemgetter
 from typing import Any
 
+from exptui.core.directions import BY_NAME, Directions
 from exptui.core.monitor.columns import STATES, Column, Numbers, Rows, Table
 
 TERM = re.compile(r"([^\s<>=:!]+)(<=|>=|!=|<|>|=|:)(\S*)")
@@ -50,6 +52,51 @@ def passing(query: str, table: Table, rows: Rows, said: Mapping[str, Facts] = NO
     for word in query.split():
         left &= _any((*_columns(word, table, rows), _said(word, table, rows, said)))
     return left.to_bytes(len(rows), "little")
+
+
+def arranged(
+    table: Table, order: Rows, sort: str, *, reverse: bool = False, directions: Directions = BY_NAME
+) -> list[int]:
+    """The rows in the order of a key as `catalog.ordered` puts them."""
+    keys = dict.fromkeys((*table.config, *table.metrics, "id", "state"))
+    gets = [_value_of(table, key) for key in keys if sort in (key, key.rpartition(".")[2])]
+    return by(
+        order,
+        lambda row: next((value for get in gets if (value := get(row)) is not None), None),
+        down=(directions.of(sort) > 0) != reverse,
+    )
+
+
+def _value_of(table: Table, key: str) -> Callable[[int], Any]:
+    """What `facts` has under that key."""
+    if key == "id":
+        return table.ids.__getitem__
+    if key == "state":
+        return lambda row: table.state(row).value
+    metric, config = table.metrics.get(key), table.config.get(key)
+    if metric and config:
+        return lambda row: value if (value := metric.get(row)) is not None else config.get(row)
+    column: Column | None = metric or config
+    assert column is not None  # the key is one of theirs
+    return column.get
+
+
+def by(order: Iterable[int], value_of: Callable[[int], Any], *, down: bool) -> list[int]:
+    """Numbers before texts; those without a value, or with NaN, come last either way."""
+    numbers: list[tuple[float, int]] = []
+    texts: list[tuple[str, int]] = []
+    rest: list[int] = []
+    for row in order:
+        value = value_of(row)
+        if value is None or value != value:
+            rest.append(row)
+        elif isinstance(value, int | float):
+            numbers.append((value, row))
+        else:
+            texts.append((value, row))
+    numbers.sort(key=itemgetter(0), reverse=down)
+    texts.sort(key=itemgetter(0), reverse=down)
+    return [row for _, row in (*numbers, *texts)] + rest
 
 
 def _columns(word: str, table: Table, rows: Rows) -> Iterable[bytes]:

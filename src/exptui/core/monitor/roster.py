@@ -13,6 +13,7 @@ import bisect
 import math
 import os
 import stat
+import sys
 import time
 from array import array
 from collections import Counter
@@ -20,8 +21,9 @@ from collections.abc import Callable, Hashable, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from exptui.core.monitor.catalog_index import Index
-from exptui.core.monitor.columns import Entry, Group, Table, group_of
+from exptui.core.monitor.catalog_index import HEAD, Index
+from exptui.core.monitor.columns import Entry, Table, group_of
+from exptui.core.monitor.pages import Page, add
 from exptui.core.monitor.run_rows import (
     Memory,
     RunRow,
@@ -33,12 +35,12 @@ from exptui.core.monitor.run_rows import (
     same,
     view_of,
 )
-from exptui.core.monitor.stamps import folder_stamp, stamps
+from exptui.core.monitor.stamps import folder_stamp, opened, stamps, unchanged
+from exptui.core.runs.run import RunState
 
 if TYPE_CHECKING:
     from exptui.core.workspace import Workspace
 
-HEAD = 64  # runs that are shown before the others are loaded: about a screen of them
 SLICE = 0.2  # seconds of reading between two looks
 SWEEP = 16  # runs whose files are compared at each look, in turn; and the same of those that changed last
 FIRST_SWEEP = 500  # the same, until all were compared once
@@ -58,15 +60,18 @@ class Roster:
         self._order = array("I")
         self._changes: list[tuple[int, bool]] = []  # (row, is new) since the order was made
         self._open: dict[str, tuple[Hashable, ...]] = {}  # live, lost or left-over: read at every look
+        self._lost: dict[
+            str, tuple[int, int]
+        ] = {}  # of those the ones that stay so until a file of them changes
         self._whole: dict[str, RunRow] = {}
         self._unread: dict[str, float] = {}  # by the time of the last change
         self._queue: list[str] = []  # the same in that order
         self._found_more = False
         self._young: dict[str, float] = {}  # read within a tick of a change: when to read again
         self._recent: dict[str, float] = {}
-        self._unsaved: dict[str, Entry] = {}
-        self._gone: set[str] = set()
+        self._unsaved: set[str] = set()
         self._swept, self._first_sweep = 0, True
+        self._loaded = sys.maxsize  # pages of the index before that one are still to be loaded
         self._stage, self._results, self._young_results = 0, (0, 0, 0), False
         self._hidden: frozenset[str] = frozenset()
         self._counts: tuple[frozenset[str], Counter[str]] = frozenset(), Counter()
@@ -88,23 +93,26 @@ class Roster:
         """The runs as they are now, as far as that can be told in a slice of time; the same object when nothing changed."""
         if self._stage == 0:
             self._stage = 1
-            count = self.index.count()
-            for group in self.index.newest(HEAD):
-                self._take(group)
-            if count and not every:
+            count = 0 if every else self.index.count()
+            for number, page in self.index.newest(HEAD) if count else ():
+                self._take(page)
+                self._loaded = number
+            if count:
                 self._compare(list(self.table.rows))
                 return self._publish(baseline, max(0, count - len(self.table.rows)))
         if begin := self._stage == 1:
-            for group in self.index.load():
-                self._take(group)
+            for _, page in self.index.load(before=self._loaded):
+                self._take(page)
             self._stage, self._first_sweep = 2, len(self.table) > 0
-        if begin or every:
+        if begin and not every:
             self._list(compare=True)
+        elif every:
+            self._list(compare=False)
+            self._compare(list(self.table.rows))
+            self._swept, self._first_sweep = 0, False
         elif self._young_results or self._results != _folder(self.workspace.results):
             self._list(compare=False)
-        if every:
-            self._compare(list(self.table.rows))
-        self._read(list(self._open))
+        self._read(self._may_have_moved())
         self._read_some()
         self._sweep()
         self._save()
@@ -113,26 +121,28 @@ class Roster:
     def counts(self, stems: frozenset[str]) -> Counter[str]:
         """How many runs each of these configs has."""
         if self._counts[0] != stems:
-            stem = self.table.stem
-            self._counts = stems, Counter(s for row in self._order if (s := stem(row)) in stems)
+            ids, named, stem = self.table.ids, self.table.stems, self.table.stem
+            likely = (  # a stem is an id, or what is before its stamp: most need no closer look
+                row
+                for row in self._order
+                if ids[row].rpartition("_")[0] in stems or row in named or ids[row] in stems
+            )
+            self._counts = stems, Counter(s for row in likely if (s := stem(row)) in stems)
         return self._counts[1]
 
     # What is there
 
-    def _take(self, group: Group) -> None:
-        """Rows of the index that are not known yet; the disk has still to confirm them."""
-        new = [at for at, name in enumerate(group.ids) if name not in self.table.rows]
-        if len(new) < len(group.ids):
-            lists = (group.ids, group.folders, group.files, group.cells)
-            group = Group(group.config, group.metrics, *([one[at] for at in new] for one in lists))  # type: ignore[arg-type]
-        if new:
-            first = len(self.table)
-            self.table.extend(group)
-            self._added(first)
+    def _take(self, page: Page) -> None:
+        """Rows of the index; the disk has still to confirm them."""
+        first = len(self.table)
+        add(self.table, page)
+        self._added(first)
 
     def _added(self, first: int) -> None:
         """Rows from that one on are new; of very many it is enough to know that there are many."""
-        self._changes += [(row, True) for row in range(first, min(len(self.table), first + FEW + 1))]
+        new, table = range(first, len(self.table)), self.table
+        few = (row for row in new if table.rows.get(table.ids[row]) == row)
+        self._changes += [(row, True) for row in (few if len(new) <= FEW else new[: FEW + 1])]
 
     def _list(self, *, compare: bool) -> None:
         """Find what came and went; with `compare` also which directories changed."""
@@ -182,10 +192,10 @@ class Roster:
     def _drop(self, name: str) -> None:
         """It is not there any more."""
         self._forget(name)
-        for known in (self._whole, self._unread, self._young, self._recent, self._unsaved):
+        for known in (self._lost, self._whole, self._unread, self._young, self._recent):
             known.pop(name, None)
+        self._unsaved.discard(name)
         self._memory.forget(self._open.pop(name, ()))
-        self._gone.add(name)
 
     # Reading
 
@@ -239,13 +249,28 @@ class Roster:
                 self._keep_few(name)
             else:
                 self._open[name] = keys
-        entry = entry_of(row, folder, files)
-        if settled and 0 <= (age := self._now() - changed) < TICK:
+        entry, age = entry_of(row, folder, files), self._now() - changed
+        self._lost.pop(name, None)
+        if view.state is RunState.LOST and age >= TICK and not (view.record and view.record.adopted):
+            self._lost[name] = folder, files
+        if settled and 0 <= age < TICK:
             self._young[name] = self._now() + TICK - age
         elif settled:
-            self._unsaved[name] = entry
+            self._unsaved.add(name)
             self._note_recent(name, changed)
         return entry
+
+    def _may_have_moved(self) -> list[str]:
+        """The open runs, but not those that were lost before and whose files are as they were: a resume would write."""
+        with opened(self.workspace.results) as results:
+
+            def still_lost(name: str) -> bool:
+                try:
+                    return name in self._lost and unchanged(results, name, *self._lost[name])
+                except OSError:
+                    return False
+
+            return [name for name in self._open if not still_lost(name)]
 
     def _put(self, entries: Iterable[Entry]) -> None:
         """Into the table, those of the same keys together."""
@@ -288,30 +313,32 @@ class Roster:
 
     def _compare(self, names: Iterable[str]) -> None:
         """Read those again whose directory or files are not as they were."""
-        changed = list[str]()
-        for name in names:
-            row = self.table.rows.get(name)
-            if row is None or name in self._open:
-                continue
-            try:
-                if stamps(self.workspace.results / name)[:2] != (
-                    self.table.folders[row],
-                    self.table.files[row],
-                ):
-                    changed.append(name)
-            except OSError:
-                self._drop(name)
+        table, changed = self.table, list[str]()
+        with opened(self.workspace.results) as results:
+            for name in names:
+                row = table.rows.get(name)
+                if row is None or name in self._open:
+                    continue
+                try:
+                    if not unchanged(results, name, table.folders[row], table.files[row]):
+                        changed.append(name)
+                except OSError:
+                    self._drop(name)
         self._read(changed)
 
     # Giving out
 
     def _save(self) -> None:
-        """Give the index what is settled."""
-        if not self._unsaved and not self._gone:
-            return
-        self.index.save(self._unsaved.values(), self._gone)
-        self._unsaved.clear()
-        self._gone.clear()
+        """Give the index what is settled; once there is no more to read, it is tidied."""
+        rows, table = self.table.rows, self.table
+        if self._unsaved:
+            new = [rows[name] for name in self._unsaved if name in rows]
+            self.index.save(table, new, None if self._unread else self._settled)
+            self._unsaved.clear()
+
+    def _settled(self) -> list[int]:
+        out = self._open.keys() | self._young.keys()
+        return [row for name, row in self.table.rows.items() if name not in out]
 
     def _publish(self, baseline: str, unread: int) -> Runs:
         if baseline and baseline not in self._whole and baseline in self.table.rows:

@@ -11,17 +11,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 import msgspec
-import tomli
 
-from exptui.core.configs import config
 from exptui.core.errors import ExptuiError
-from exptui.core.monitor import metrics
 from exptui.core.monitor.columns import Entry, Table
 from exptui.core.monitor.progress import said
 from exptui.core.monitor.stamps import METRIC_FILES, file_stamp
-from exptui.core.monitor.summary import read, summary
-from exptui.core.runs.run import Phase, RunRecord, RunView, is_working, state_of
+from exptui.core.runs.run import Phase, RunRecord, RunView, is_working, read_bytes, state_of
 
+# What reads the files of a run is imported by those that read: a list whose runs are all in the index waits for none.
 if TYPE_CHECKING:
     from exptui.core.workspace import Workspace
 
@@ -170,6 +167,9 @@ def ended(view: RunView) -> bool:
 
 def read_run(view: RunView, memory: Memory) -> RunRow:
     """A run with its config's keys and its last numbers."""
+    from exptui.core.monitor import metrics
+    from exptui.core.monitor.summary import summary
+
     config_file, files = view.files / "config.toml", view.files
     flat = memory.get(config_file, file_stamp(config_file), lambda: _run_flat(config_file))
     stamps = tuple(file_stamp(files / name) for name in METRIC_FILES)
@@ -186,6 +186,8 @@ def read_run(view: RunView, memory: Memory) -> RunRow:
 
 def read_ended(view: RunView) -> RunRow:
     """A run that only lists show: read once, without what tells how far it is."""
+    from exptui.core.monitor.summary import summary
+
     return RunRow(view, _run_flat(view.path / "config.toml"), summary(view.path)[0], None, None, 0.0)
 
 
@@ -198,14 +200,20 @@ def _written(log: Path) -> float:
 
 def _run_flat(path: Path) -> dict[str, Any]:
     """The same of a run, by a shorter way; of one that cannot be used nothing."""
+    import tomli
+
+    from exptui.core.configs import config
+
     try:
-        return config.flatten(tomli.loads(read(str(path)).decode()))
+        return config.flatten(tomli.loads(read_bytes(str(path)).decode()))
     except (OSError, ValueError, RecursionError):
         return {}
 
 
 def read_flat(path: Path) -> tuple[dict[str, Any], str]:
     """The dotted keys of a config, and why it cannot be used."""
+    from exptui.core.configs import config
+
     try:
         return config.load(path).flat, ""
     except ExptuiError as error:
@@ -215,14 +223,16 @@ def read_flat(path: Path) -> tuple[dict[str, Any], str]:
 def plain(value: object) -> object:
     """A config's value as lists, filters and orders know it: a text or a number of 64 bits."""
     if isinstance(value, int) and not -(2**63) <= value < 2**63:
-        return metrics.as_float(value)
+        from exptui.core.curves.formats import as_float
+
+        return as_float(value)
     return value if isinstance(value, str | int | float) else str(value)
 
 
 def view_of(space: Workspace, path: Path) -> RunView:
     """As `Workspace.view`, by a shorter way for the runs that ended: there may be thousands to read."""
     try:
-        record = _RECORD.decode(read(f"{path}/run.json"))
+        record = _RECORD.decode(read_bytes(f"{path}/run.json"))
     except (OSError, msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return space.view(path)
     if record.phase is not Phase.EXITED or is_working(path, record):
@@ -236,7 +246,9 @@ def entry_of(row: RunRow, folder: int, files: int) -> Entry:
     queued = _seconds(record.queued_at) if record else 0.0
     when = (_seconds(record.ended_at) or queued) if record else 0.0
     flat = {key: plain(value) for key, value in row.flat.items()}
-    return Entry(row.run_id, row.view.stem, row.view.state, queued, when, flat, row.final, folder, files)
+    shortened = bool(row.view.problem) or any(flat[key] is not value for key, value in row.flat.items())
+    view, final = row.view, row.final
+    return Entry(view.run_id, view.stem, view.state, queued, when, flat, final, folder, files, shortened)
 
 
 def _seconds(text: str) -> float:

@@ -11,8 +11,8 @@ from typing import Any
 import msgspec
 
 from exptui.core.monitor.metrics import STEPS, Reader, as_float
+from exptui.core.runs.run import read_bytes
 
-BLOCK = 1 << 17
 LONG = 1 << 20  # bytes from which a file is read on, and never as a whole
 EXACT = 2**53  # beyond it the series, whose steps are floats, have one step for several
 Summary = tuple[dict[str, float], int | None]
@@ -39,7 +39,7 @@ def summary(directory: Path, reader: Callable[[], Reader] | None = None) -> Summ
 def _plain(directory: str) -> Summary:
     if os.stat(f"{directory}/metrics.jsonl").st_size > LONG:  # noqa: PTH116  of 100,000 runs
         raise _OtherwiseError
-    rows = _ROWS.decode_lines(read(f"{directory}/metrics.jsonl"))
+    rows = _ROWS.decode_lines(read_bytes(f"{directory}/metrics.jsonl"))
     if not rows:
         raise _OtherwiseError
     names = dict.fromkeys(chain.from_iterable(rows))
@@ -62,7 +62,7 @@ def _plain(directory: str) -> Summary:
         raise _OtherwiseError
     final = {key: final[key] for key in wanted if key in final}
     try:
-        report = _ROW.decode(read(f"{directory}/metrics.json"))
+        report = _ROW.decode(read_bytes(f"{directory}/metrics.json"))
     except FileNotFoundError:
         return final, last
     for key, item in report.items():
@@ -79,19 +79,3 @@ def _number(value: object) -> float | None:
     if isinstance(value, dict):
         raise _OtherwiseError
     return None
-
-
-def read(path: str) -> bytes:
-    """The bytes of a small file.
-
-    Raises:
-        OSError: it cannot be read.
-    """
-    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        data = block = os.read(fd, BLOCK)
-        while len(block) == BLOCK:  # a short one is the end
-            data += (block := os.read(fd, BLOCK))
-        return data
-    finally:
-        os.close(fd)

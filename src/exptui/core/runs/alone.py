@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,6 +17,15 @@ POLL = 0.1
 def lock_path(archive_dir: Path, run_id: str) -> Path:
     """Held by whoever works on that run; what a crash leaves of it is cleared by `recover`."""
     return archive_dir / f".{run_id}.lock"
+
+
+def known(archive_dir: Path) -> set[str]:
+    """The runs of which there is such a lock."""
+    if not archive_dir.is_dir():
+        return set()
+    with os.scandir(archive_dir) as entries:
+        names = (entry.name for entry in entries)
+        return {name[1:-5] for name in names if name[0] == "." and name.endswith(".lock")}
 
 
 @contextlib.contextmanager

@@ -9,16 +9,22 @@ from pathlib import Path
 
 from exptui.core.errors import CorruptError
 from exptui.core.files import PARTIAL, remove_abandoned, storage_errors
-from exptui.core.runs import queue, run
+from exptui.core.runs import alone, queue, run
 from exptui.core.runs.adopt import CLAIM
 from exptui.core.runs.launch import discard, is_abandoned
+from exptui.core.runs.process import boot_id
 from exptui.core.runs.run import RunState
 
 EMPTY_FOR = 60.0  # seconds
+DAY = 86_400.0
+ALL_SEEN = "all-seen"  # among the locks: when every directory was looked into, and since which boot it counts
 
 
 def recover(root: Path, results: Path) -> list[str]:
     """What was done, one message each. What belongs to somebody else is theirs to recover.
+
+    Whoever is about to change a run leaves a note of it where the locks are: only the runs noted there are looked
+    into. All are after a boot (a note may be lost with the power), and once a day.
 
     Raises:
         StorageError: the disk said no; run it again once that is solved.
@@ -28,13 +34,62 @@ def recover(root: Path, results: Path) -> list[str]:
         for folder in (root, root / "configs", results / "comparisons"):
             with contextlib.suppress(PermissionError, FileNotFoundError):
                 messages += remove_abandoned(folder)
-        for name in sorted(os.listdir(results)) if results.is_dir() else ():  # noqa: PTH208
-            path = results / name
-            if name[0] != "." and path.is_dir() and not path.is_symlink():
-                with contextlib.suppress(PermissionError):
-                    messages += _run(path, os.listdir(path))  # noqa: PTH208
-        messages += queue.sweep(queue.lock_directory(results))
+        locks = queue.lock_directory(results)
+        every = not _all_seen(locks)
+        with queue.decide(locks):  # no launcher is between its note and its claim
+            noted = queue.known(locks) | alone.known(root / "archive")
+            dead = {name for name in noted if queue.abandoned(locks, name)}
+            for name in sorted(noted):
+                messages += _noted(results / name, locks)
+        if every:
+            messages += _all(results)
+            with contextlib.suppress(OSError):  # then all are looked into again
+                say_all_seen(locks)
+        messages += queue.sweep(locks, dead)  # not those that ended since we looked into their directories
     return messages
+
+
+def _all_seen(locks: Path) -> bool:
+    try:
+        seen = locks / ALL_SEEN
+        return 0 <= time.time() - seen.stat().st_mtime < DAY and seen.read_text() == boot_id()
+    except (OSError, UnicodeDecodeError):
+        return False
+
+
+def say_all_seen(locks: Path) -> None:
+    """From now on what is noted suffices.
+
+    Raises:
+        OSError: it cannot be said.
+    """
+    (locks / ALL_SEEN).write_text(boot_id())
+
+
+def _all(results: Path) -> list[str]:
+    if not results.is_dir():
+        return []
+    messages: list[str] = []
+    with os.scandir(results) as entries:
+        for entry in entries:
+            if entry.name[0] != "." and entry.is_dir(follow_symlinks=False):
+                messages += _look_into(entry.path)
+    return sorted(messages)
+
+
+def _noted(path: Path, locks: Path) -> list[str]:
+    messages = [] if path.is_symlink() else _look_into(str(path))
+    with contextlib.suppress(PermissionError):
+        if not path.is_dir() or ((path / "run.json").exists() and not (path / CLAIM).exists()):
+            (locks / f"{path.name}{queue.CLAIMED}").unlink(missing_ok=True)
+    return messages
+
+
+def _look_into(path: str) -> list[str]:
+    try:
+        return _run(Path(path), os.listdir(path))  # noqa: PTH208
+    except (PermissionError, FileNotFoundError, NotADirectoryError):  # somebody else's, or gone meanwhile
+        return []
 
 
 def _run(directory: Path, names: list[str]) -> list[str]:

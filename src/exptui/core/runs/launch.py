@@ -135,19 +135,25 @@ def freeze(
     )
 
 
-def claim(results: Path, stem: str) -> Path:
+def claim(results: Path, stem: str, locks: Path | None = None) -> Path:
     """Make the run's directory; `mkdir` decides between two launchers of the same second.
 
-    An id that an archive beside `results` has is not given again.
+    An id that an archive beside `results` has is not given again. What is noted among the `locks` first tells a
+    recovery where to look, if this process is killed.
     """
     base = f"{stem}_{datetime.now(UTC):%Y%m%dT%H%M%SZ}"
     for number in range(1, 10_000):
         directory = results / (base if number == 1 else f"{base}-{number}")
-        if (results.parent / "archive" / f"{directory.name}.tar.gz").exists():
+        if directory.exists() or (results.parent / "archive" / f"{directory.name}.tar.gz").exists():
             continue
+        note = locks / f"{directory.name}{queue.CLAIMED}" if locks else None
+        if note:
+            note.touch()
         try:
             directory.mkdir()
         except FileExistsError:
+            if note:
+                note.unlink()
             continue
         share(directory)
         return directory
@@ -171,8 +177,8 @@ def launch(config: Config, settings: Settings, places: Places) -> Path:
     trainer = settings.trainer_for(config.path.name)
     with storage_errors("create the run's directory"):
         places.results.mkdir(exist_ok=True)
-        with queue.decide(queue.lock_directory(places.results)):
-            directory = claim(places.results, config.stem)
+        with queue.decide(locks := queue.lock_directory(places.results)):
+            directory = claim(places.results, config.stem, locks)
             try:
                 write_atomic(directory / CLAIM, pretty_json(Claim(socket.gethostname(), process.me())))
             except BaseException:
@@ -186,6 +192,7 @@ def launch(config: Config, settings: Settings, places: Places) -> Path:
         raise
     with contextlib.suppress(OSError):  # then a recovery removes it
         (directory / CLAIM).unlink()
+        (locks / f"{directory.name}{queue.CLAIMED}").unlink()
     return directory
 
 
@@ -207,11 +214,13 @@ def is_abandoned(directory: Path) -> bool:
 
 def discard(directory: Path) -> None:
     """Remove a claimed directory whose run was not started; the claim goes last, so that it can be done again."""
-    (queue.lock_directory(directory.parent) / f"{directory.name}{queue.SUPERVISOR}").unlink(missing_ok=True)
+    locks = queue.lock_directory(directory.parent)
+    (locks / f"{directory.name}{queue.SUPERVISOR}").unlink(missing_ok=True)
     for path in sorted(directory.iterdir(), key=lambda path: path.name == CLAIM):
         path.unlink()
     directory.rmdir()
     fsync_dir(directory.parent)
+    (locks / f"{directory.name}{queue.CLAIMED}").unlink(missing_ok=True)
 
 
 def begin(

@@ -20,6 +20,7 @@ from exptui.core.runs import run
 
 SUPERVISOR, RUN = ".supervisor", ".run"
 SCRATCH, HOLD = ".scratch", ".hold"
+CLAIMED = ".claimed"  # its launcher is at work on the directory of that name, or was killed
 _OF_A_RUN = (RUN, SUPERVISOR, SCRATCH, HOLD)
 ADOPTING = "adopting.lock"
 
@@ -100,16 +101,29 @@ def _orphaned(path: Path) -> bool:
     return record is not None and run.is_working(run_dir, record)
 
 
-def sweep(directory: Path) -> list[str]:
-    """Remove the locks and scratch directories of runs of which no process is left; a message each."""
+def known(directory: Path) -> set[str]:
+    """The runs of which there is a lock, a scratch directory or a claim."""
+    return {
+        path.name.removesuffix(path.suffix)
+        for path in directory.iterdir()
+        if path.suffix in (*_OF_A_RUN, CLAIMED)
+    }
+
+
+def abandoned(directory: Path, name: str) -> bool:
+    """Whether no process is left of a run that has locks; call it under `decide`."""
+    lock = directory / f"{name}{RUN}"
+    return not (held(lock) or held(directory / f"{name}{SUPERVISOR}") or _orphaned(lock))
+
+
+def sweep(directory: Path, names: Iterable[str]) -> list[str]:
+    """Remove the locks and scratch directories of those of these runs of which no process is left; a message each."""
     messages = []
     with decide(directory):  # locks are taken under it: one that nobody holds now is nobody's
-        names = {
-            path.name.removesuffix(path.suffix) for path in directory.iterdir() if path.suffix in _OF_A_RUN
-        }
         for name in sorted(names):
             lock, supervisor, scratch, hold = (directory / f"{name}{suffix}" for suffix in _OF_A_RUN)
-            if not (held(lock) or held(supervisor) or _orphaned(lock)):
+            there = lock.exists() or supervisor.exists() or scratch.exists() or hold.exists()
+            if there and abandoned(directory, name):
                 if scratch.is_dir():
                     shutil.rmtree(scratch)
                 lock.unlink(missing_ok=True)

@@ -15,6 +15,7 @@ from exptui.core.errors import CorruptError
 from exptui.core.files import LockId, is_held, pretty_json, read_json, sha256_bytes, write_atomic
 from exptui.core.runs.process import Process, alive, boot_id, marked
 
+BLOCK = 1 << 15  # bytes: more would be mapped anew for each file
 STAMP = re.compile(r"_\d{8}T\d{6}Z(-\d+)?$")
 
 
@@ -192,6 +193,22 @@ def read(directory: Path) -> RunRecord | None:
         return read_json(directory / "run.json", RunRecord)
     except FileNotFoundError:
         return None
+
+
+def read_bytes(path: str, folder: int | None = None) -> bytes:
+    """The bytes of a small file, from that open directory where one is given: the way there is not gone each time.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC, dir_fd=folder)
+    try:
+        data = block = os.read(fd, BLOCK)
+        while len(block) == BLOCK:  # a short one is the end
+            data += (block := os.read(fd, BLOCK))
+        return data
+    finally:
+        os.close(fd)
 
 
 def stamp(directory: Path) -> tuple[int, int, int] | None:

@@ -20,12 +20,14 @@ from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, rule
 
 from exptui.core.files import pretty_json, write_atomic
+from exptui.core.monitor import catalog_index, pages
 from exptui.core.monitor import roster as rosters
 from exptui.core.monitor.catalog import Catalog, RunRow, facts
 from exptui.core.monitor.catalog_index import SCHEMA, Index
+from exptui.core.monitor.columns import Entry, Table
 from exptui.core.monitor.roster import Roster
 from exptui.core.monitor.run_rows import Glimpse
-from exptui.core.runs.run import Exit, Phase, Recipe, RunRecord
+from exptui.core.runs.run import Exit, Phase, Recipe, RunRecord, RunState
 from exptui.core.workspace import Workspace
 from support import until, workspace
 
@@ -286,6 +288,7 @@ def test_the_newest_come_first_and_the_others_in_slices(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(rosters, "HEAD", 2)
+    monkeypatch.setattr(catalog_index, "HEAD", 2)
     monkeypatch.setattr(rosters, "SLICE", 0.0)
     space, clock = workspace(tmp_path), Clock()
     for number in range(5):
@@ -399,6 +402,7 @@ def test_an_index_of_another_version_is_made_anew(tmp_path: Path) -> None:
 FILL = """
 import sys
 from pathlib import Path
+from exptui.core.monitor import catalog_index, pages
 from exptui.core.monitor import roster as rosters
 from exptui.core.monitor.catalog_index import Index
 from exptui.core.monitor.roster import Roster
@@ -442,7 +446,10 @@ def test_two_at_once_fill_one_index(tmp_path: Path) -> None:
     for process in both:
         process.communicate()
         assert process.returncode == 0
-    assert Index(path).count() == 40
+    kept = Table()
+    for _, page in Index(path).load():
+        pages.add(kept, page)
+    assert len(kept.rows) == 40
     assert all_of(Roster(space, Index(path))) == shown(Catalog(space).snapshot().runs)
 
 
@@ -470,3 +477,28 @@ def test_nan_is_no_change(tmp_path: Path) -> None:
     assert math.isnan(runs[0].final["loss"])
     assert runs[0] == runs[0]
     assert roster.look() is runs
+
+
+def test_a_lost_run_is_read_again_only_when_a_file_of_it_changed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    space, clock = workspace(tmp_path), Clock()
+    path = make(space, "a_1", phase=Phase.RUNNING)
+    roster = Roster(space, Index(tmp_path / "cache/runs.sqlite3"), clock)
+    settled(roster, clock)
+    clock.later = rosters.TICK + 1
+    (row,) = roster.look()
+    assert row.view.state is RunState.LOST
+    read: list[str] = []
+    real = roster._entry
+
+    def noting(name: str) -> Entry:
+        read.append(name)
+        return real(name)
+
+    monkeypatch.setattr(roster, "_entry", noting)
+    roster.look()
+    assert read == []
+    (path / "metrics.json").write_text('{"accuracy": 0.9}')
+    assert roster.look()[0].final["accuracy"] == 0.9
+    assert read == ["a_1"]
