@@ -17,6 +17,7 @@ from exptui.core.directions import Directions
 from exptui.core.errors import ConfigError
 
 SECRET_WORDS = ("TOKEN", "SECRET", "PASSWORD", "KEY")
+PATTERN = r"Name each number, as in: metrics = ['step (?P<step>\d+) loss (?P<loss>\S+)']"
 BUNDLED = "tiny-agent-trainer"
 
 
@@ -44,6 +45,7 @@ class TrainerSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     cwd: str = "."
     seed_key: str = "engine.base_seed"
     stop_grace: float = 10.0
+    metrics: tuple[str, ...] = ()  # patterns for numbers in what it prints (docs/readers.md)
     observational: tuple[str, ...] = ()
     volatile: dict[str, tuple[str, ...]] = {}
     environment: EnvironmentPolicy = EnvironmentPolicy()
@@ -101,6 +103,7 @@ def load(path: Path) -> Settings:
     alerts.rules(settings.alerts, path)
     for trainer in (settings.trainer, *settings.trainers):
         _check_progress(path, trainer.progress)
+        _refuse_patterns(path, trainer.metrics)
     for policy in (settings.environment, *(t.environment for t in (settings.trainer, *settings.trainers))):
         _refuse_secrets(path, policy)
     default = _completed(settings.trainer, values.get("trainer", {}))
@@ -142,6 +145,19 @@ def _refuse_secrets(path: Path, policy: EnvironmentPolicy) -> None:
                 f"{path}: environment.pass names {name}, whose value would be recorded",
                 'Put it under environment.secret = ["…"]: passed, and recorded by name only.',
             )
+
+
+def _refuse_patterns(path: Path, patterns: tuple[str, ...]) -> None:
+    """Patterns that are none, or that name no number."""
+    import re
+
+    for text in patterns:
+        try:
+            named = re.compile(text).groupindex
+        except (re.error, OverflowError, RecursionError) as error:
+            raise ConfigError(f"{path}: the pattern {text!r} is none: {error}", PATTERN) from error
+        if not named:
+            raise ConfigError(f"{path}: the pattern {text!r} names no number", PATTERN)
 
 
 def _bundled_code() -> tuple[str, ...]:

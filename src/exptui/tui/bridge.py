@@ -14,7 +14,7 @@ from textual.message import Message
 
 from exptui.core.errors import Cancelled, ExptuiError
 from exptui.core.files import Cancel, Progress
-from exptui.core.monitor import places
+from exptui.core.monitor import places, stamps
 from exptui.core.monitor.catalog import Catalog, RunRow, Snapshot
 from exptui.core.monitor.run_rows import Runs
 from exptui.core.monitor.watch import BEAT, Pace, Watcher
@@ -236,6 +236,7 @@ class Bridge:
     def _live(self, snapshot: Snapshot, at_work: tuple[RunRow, ...]) -> set[Path]:
         """The directories in which something is at work."""
         runs = {row.view.files for row in at_work}
+        runs |= {folder for path in runs for folder in stamps.folders(path)}
         return runs | {self.workspace.archives / "restoration" / name for name in snapshot.verifying}
 
     def _read(self) -> None:

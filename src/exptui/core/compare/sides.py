@@ -51,7 +51,8 @@ def of_run(view: RunView, seed_key: str, numbers: Callable[[Path], Metrics] = NU
     try:
         flat = config.parse(Path("config.toml"), config.read_bytes(view.files / "config.toml")).flat
     except ConfigError as error:
-        problems.append(error.message)
+        flat = metrics.hyperparameters(view.files) or None  # only of a run without a config
+        problems += [] if flat else [error.message]
     record, found = view.record, numbers(view.files)
     if record and record.code_changed:
         doubts.append("the code changed while it ran")

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Generic, TypeVar
 from zlib import crc32
 
 import msgspec
 
-from exptui.core.curves.formats import FORMATS, Format, Sink
 from exptui.core.files import open_regular
+from exptui.core.monitor.readers.protocol import Format, Sink, Unit
 
 BLOCK = 1 << 18
 LONGEST = 16 << 20  # bytes; a longer line is no row
+LARGEST = 256 << 20  # bytes of a file that is read as a whole
+NEAR = 8 << 20  # bytes that are near the end
 TAIL = 512
 
 S = TypeVar("S", bound=Sink)
@@ -29,13 +32,18 @@ class Place(msgspec.Struct):
     tail: bytes = b""
     open_line: bool = False  # the last line was taken without its newline
     too_long: bool = False  # within a line that is left out
+    skip: int = 0  # bytes from here on that are left out
 
 
 class Follower(Generic[S]):
     """Decodes what is new in a file into a sink; begins again with a new sink when the file is another one."""
 
-    def __init__(self, path: Path, sink: Callable[[], S]) -> None:
+    def __init__(
+        self, path: Path, sink: Callable[[], S], make: Callable[[str], Format], label: str = ""
+    ) -> None:
+        """`make`: the format, by the name for its problems: `label`, or the file's own."""
         self.path, self._new_sink = path, sink
+        self._make = partial(make, label or path.name)
         self.format: Format
         self.size = 0
         self.stamp: Stamp | None = None  # of the file when its end was last reached
@@ -44,11 +52,7 @@ class Follower(Generic[S]):
 
     def again(self) -> None:
         """Forget everything."""
-        self.format, self.sink, self.place = (
-            FORMATS[self.path.name](self.path.name),
-            self._new_sink(),
-            Place(),
-        )
+        self.format, self.sink, self.place = self._make(), self._new_sink(), Place()
         self.stamp = self._inode = None
         self._doubted = False  # only a checksum of all of it will do
 
@@ -75,6 +79,12 @@ class Follower(Generic[S]):
             if not self._same(fd, found):
                 self.again()
             self.stamp = None
+            if self.format.unit is Unit.FILE:
+                self._whole(fd)
+                self.stamp = stamp
+                return
+            if self.format.unit is Unit.TAIL and not self.place.offset:
+                self._near_the_end()
             stop = self.place.offset + limit if limit is not None else None
             while stop is None or self.place.offset < stop:
                 if not self._block(fd):
@@ -100,8 +110,37 @@ class Follower(Generic[S]):
             return _checksum(fd, place.offset) == place.crc  # written to, and no longer than before
         return os.pread(fd, len(place.tail), place.offset - len(place.tail)) == place.tail
 
+    def _whole(self, fd: int) -> None:
+        """Take all of a file that is written anew."""
+        self.again()
+        if self.size > LARGEST:
+            self.format.problems.say(f" is larger than {LARGEST >> 20} MB")
+            return
+        data = bytearray()
+        while len(data) <= LARGEST and (some := os.pread(fd, BLOCK * 4, len(data))):
+            data += some
+        if data:
+            self.format.read(bytes(data), self.sink)
+
+    def _near_the_end(self) -> None:
+        """Leave out what is far from the end, and the line that is cut by it."""
+        if self.size > NEAR:
+            self.place.offset, self.place.too_long = self.size - NEAR, True
+            self.format.problems.say(f": only the last {NEAR >> 20} MB were looked at")
+
+    def _records(self, fd: int) -> bool:
+        """Take the next records; False when there is none that is whole."""
+        place = self.place
+        data = os.pread(fd, min(place.skip, BLOCK) or BLOCK, place.offset)
+        done = place.skip or self.format.read(data, self.sink)
+        place.skip = max(0, done - len(data))
+        self._advance(data[:done])
+        return bool(data and done)
+
     def _block(self, fd: int) -> bool:
-        """Take the next whole lines; False when there are none."""
+        """Take what is next; False when nothing is whole."""
+        if self.format.unit is Unit.RECORDS:
+            return self._records(fd)
         place, size = self.place, BLOCK
         data = os.pread(fd, size, place.offset)
         while b"\n" not in data and len(data) == size and size < LONGEST:

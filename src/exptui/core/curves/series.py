@@ -180,6 +180,14 @@ class Series:
     def _bytes(self) -> bytes:
         return self.steps[: self.count].tobytes() + self.column.values[: self.count].tobytes()
 
+    def followed_by(self, other: Series) -> Series:
+        """This one up to the first step of another, and then that."""
+        start = bisect_left(self.steps, other.steps[0], 0, self.count) if other else self.count
+        column, steps = self.column.cut(start), self.steps[:start]
+        column.extend(other.column.values[: other.count].tolist())
+        steps.extend(other.steps[: other.count])
+        return Series(steps, column, len(steps), self.lost + other.lost)
+
     def before(self, step: float) -> float | None:
         """The value at a step, or the last one before it."""
         at = bisect_right(self.steps, step, 0, self.count)

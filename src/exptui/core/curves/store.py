@@ -9,16 +9,18 @@ from pathlib import Path
 
 import msgspec
 
-from exptui import chronicle
 from exptui.core.curves.cache import WORTH, Cache
 from exptui.core.curves.columns import Columns
-from exptui.core.curves.follow import Follower, Stamp, stamp_of
-from exptui.core.curves.formats import CHRONICLES, FORMATS, source
+from exptui.core.curves.follow import Follower, Stamp
 from exptui.core.curves.series import Series
+from exptui.core.curves.sources import Followers, grow, joined
+from exptui.core.monitor.readers.find import Part
+from exptui.core.monitor.readers.protocol import Unit
 
 KEPT, VALUES = 32, 16_000_000  # runs, and values in all of them
 RECENT = 4  # runs that are kept however long they are: they are on the screen
 SLICE = 8 << 20  # bytes of a file read at a time
+Parts = list[tuple[Part, Follower[Columns]]]
 LOOKS, LOOK = 200, 1 << 11  # a sketch of a long file: so many places, and bytes at each
 
 
@@ -58,93 +60,89 @@ class Store:
                 del self._kept[path]
 
 
-def of_chronicle(directory: Path) -> Curves:
-    """The series of a trainer that writes a chronicle and no metrics: phase and metric, by cycle."""
-    try:
-        found = chronicle.read_for(directory)
-    except OSError as error:
-        return Curves(problems=(f"chronicle: {error.strerror}",))
-    columns = Columns()
-    if found is None:
-        return Curves()
-    for record in found.records:
-        values = (record.loss, *record.metrics)
-        names = (f"{record.phase.name.lower()}_{name}" for name in ("loss", *found.metric_names))
-        columns.add([float(record.cycle)], {name: [value] for name, value in zip(names, values, strict=True)})
-    damaged = found.status is chronicle.Status.CORRUPT
-    return Curves(columns.snapshot(), (f"chronicle: {found.problem}",) if damaged else ())
+class _Shown:
+    """What was read of one source."""
+
+    def __init__(self) -> None:
+        self.curves: Curves | None = None  # when it was read whole
+        self.stamps: tuple[Stamp | None, ...] = ()  # of its files then
+        self.sketch: dict[str, Series] = {}
+        self.saved: dict[Path, int] = {}  # so much of each file is in the cache
+
+    def forget(self, path: Path) -> None:
+        """A file became another one."""
+        self.curves, self.sketch, self.saved[path] = None, {}, 0
 
 
 class _Run:
     """One directory."""
 
     def __init__(self, directory: Path) -> None:
-        self.directory = directory
-        self._follower: Follower[Columns] | None = None
-        self._saved = 0  # so much of the file is in the cache
-        self._shown: Curves | None = None  # what was read whole
-        self._sketch: dict[str, Series] = {}
-        self._chronicle: tuple[object, Curves] | None = None
+        self._followers = Followers(directory, Columns)
+        self._shown: dict[tuple[str, Path], _Shown] = {}  # by the source and the first of its files
 
     @property
     def whole(self) -> bool:
         """Whether nothing of it is left to read, as far as is known."""
-        return self._follower is None or self._follower.stamp is not None
+        return self._followers.whole
 
     @property
     def weight(self) -> int:
         """How many values it holds."""
-        return sum(map(len, self._shown.series.values())) if self._shown else 0
+        shown = (one.curves for one in self._shown.values() if one.curves)
+        return sum(sum(map(len, curves.series.values())) for curves in shown)
 
     def read(self, cache: Cache | None) -> Curves:
-        path = source(self.directory)
-        if path is None:
-            self._follower = None
-            return self._of_chronicle()
-        if self._follower is None or self._follower.path != path:
-            self._begin(Follower(path, Columns), cache)
-        assert self._follower is not None  # set by _begin
-        try:
-            found = self._further(self._follower, cache)
-        except OSError as error:
-            return Curves(problems=(f"{path.name}: {error.strerror}",))
-        return found if found.series or found.share < 1 else self._of_chronicle(found.problems)
+        """The first source that has any series, or may have some."""
+        problems, before, self._shown = tuple[str, ...](), self._shown, {}
+        for source, parts in self._followers:
+            if not parts:
+                problems += (source.problem,)
+                continue
+            key = source.name, parts[0][0].path
+            shown = self._shown[key] = before.get(key) or _Shown()
+            found = self._further(shown, parts, cache if source.kept else None)
+            if problems:
+                found = msgspec.structs.replace(found, problems=(*problems, *found.problems))
+            if found.series or found.share < 1:
+                return found
+            problems = found.problems
+        return Curves(problems=problems)
 
-    def _begin(self, follower: Follower[Columns], cache: Cache | None) -> None:
-        self._follower, self._shown, self._sketch, self._saved = follower, None, {}, 0
-        if cache and cache.load(follower):
-            self._saved = follower.place.offset
+    def _further(self, shown: _Shown, parts: Parts, cache: Cache | None) -> Curves:
+        """The next slice of a source."""
+        problems, readable = list[str](), Parts()
+        for at, (part, follower) in enumerate(parts):
+            if cache and part.path not in shown.saved:
+                shown.saved[part.path] = follower.place.offset if cache.load(follower) else 0
+            sink = follower.sink
+            lines = follower.format.unit is Unit.LINES
+            if not grow(part, follower, problems, SLICE if lines else SLICE // 8):
+                continue
+            readable.append((part, follower))
+            if follower.sink is not sink:
+                shown.forget(part.path)
+            if follower.stamp is None:  # there is more
+                follower.sink.snapshot()  # so that the pyramid grows with it
+                if not shown.curves and not shown.sketch and lines:
+                    shown.sketch = sketch(part, follower.size)
+                series = shown.curves.series if shown.curves else shown.sketch
+                return Curves(series, tuple(problems), (at + follower.share) / len(parts))
+        stamps = tuple(follower.stamp for _, follower in readable)
+        if shown.curves is None or shown.stamps != stamps or shown.curves.problems != tuple(problems):
+            shown.curves, shown.stamps, shown.sketch = Curves(joined(readable), tuple(problems)), stamps, {}
+            for part, follower in readable:
+                saved = shown.saved.get(part.path, 0)
+                if cache and follower.place.offset - saved >= max(WORTH, saved // 4):
+                    cache.save(follower)
+                    shown.saved[part.path] = follower.place.offset
+        return shown.curves
 
-    def _further(self, follower: Follower[Columns], cache: Cache | None) -> Curves:
-        before, sink = follower.stamp, follower.sink
-        follower.grow(SLICE)
-        if follower.sink is not sink:
-            self._begin(follower, None)
-        if follower.stamp is None:  # there is more
-            follower.sink.snapshot()  # so that the pyramid grows with it
-            if self._shown is None and not self._sketch:
-                self._sketch = sketch(follower.path, follower.size)
-            shown = self._shown.series if self._shown else self._sketch
-            return Curves(shown, follower.format.problems.texts(), follower.share)
-        if self._shown is None or follower.stamp != before:
-            self._shown, self._sketch = Curves(follower.sink.snapshot(), follower.format.problems.texts()), {}
-            if cache and follower.place.offset - self._saved >= max(WORTH, self._saved // 4):
-                cache.save(follower)
-                self._saved = follower.place.offset
-        return self._shown
 
-    def _of_chronicle(self, problems: tuple[str, ...] = ()) -> Curves:
-        stamps = tuple(_stamp(self.directory / name) for name in CHRONICLES)
-        if self._chronicle is None or self._chronicle[0] != (stamps, problems):
-            found = of_chronicle(self.directory)
-            self._chronicle = (stamps, problems), Curves(found.series, (*problems, *found.problems))
-        return self._chronicle[1]
-
-
-def sketch(path: Path, size: int) -> dict[str, Series]:
+def sketch(part: Part, size: int) -> dict[str, Series]:
     """What a long file holds, from a few lines here and there: a spike may be missing."""
-    found, form = Columns(), FORMATS[path.name](path.name)
-    with path.open("rb", buffering=0) as file:
+    found, form = Columns(), part.make(part.label)
+    with part.path.open("rb", buffering=0) as file:
         for number in range(LOOKS):
             start = size * number // LOOKS
             data = os.pread(file.fileno(), LOOK, start)
@@ -154,11 +152,4 @@ def sketch(path: Path, size: int) -> dict[str, Series]:
                 length = len(whole) / whole.count(b"\n")
                 form.lines = int(start / length)  # about: it is the step where a row names none
                 form.read(whole, found)
-    return found.snapshot()
-
-
-def _stamp(path: Path) -> Stamp | None:
-    try:
-        return stamp_of(path.stat())
-    except OSError:
-        return None
+    return {part.prefix + name: one for name, one in found.snapshot().items()}

@@ -127,7 +127,7 @@ def _run(space: Workspace, row: RunRow, baseline: str, store: Store, problems: l
         row,
         own.series,
         pinned.series,
-        _text(view.path / "config.toml"),
+        _config(view.path),
         log,
         _quietly(lambda: _files(view), problems),
         audits,
@@ -178,6 +178,17 @@ def _text(path: Path) -> str:
         return path.read_bytes()[:CONFIG_BYTES].decode(errors="replace")
     except OSError as error:
         return f"# {error.strerror}"
+
+
+def _config(directory: Path) -> str:
+    """A run's config; without one, what it wrote down of itself."""
+    path = directory / "config.toml"
+    if not path.exists():
+        from exptui.core.monitor.readers import hparams
+
+        if beside := hparams.source(directory):
+            return f"# {beside.relative_to(directory)}\n{_text(beside)}"
+    return _text(path)
 
 
 def _files(view: RunView) -> tuple[FileFact, ...]:

@@ -8,12 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from exptui.core.curves.follow import Follower
-from exptui.core.curves.formats import CHRONICLES, STEPS, Last, as_float, decoded, numbers, source
 from exptui.core.files import open_regular
+from exptui.core.monitor.readers.protocol import STEPS, Last, as_float, decoded, numbers
 
 if TYPE_CHECKING:
-    from exptui.core.curves.columns import Columns
     from exptui.core.curves.series import Series
 
 __all__ = ["STEPS", "Metrics", "Reader", "as_float", "last", "read", "report", "sampled"]
@@ -33,18 +31,18 @@ class Metrics(msgspec.Struct, frozen=True):
 def read(directory: Path) -> Metrics:
     """Every series of a run, and its final values. A line or file that cannot be read is named, the rest is given.
 
-    Where there are no metrics by step the chronicle gives the series. The last row of a step counts.
+    The first of its sources that has a series counts, and of a step the last row.
     """
     from exptui.core.curves.columns import Columns
+    from exptui.core.curves.sources import Followers, grow, joined
 
     problems: list[str] = []
     series: dict[str, Series] = {}
-    if (path := source(directory)) is not None:
-        follower = Follower(path, Columns)
-        _grow(follower, problems)
-        series = follower.sink.snapshot()
-    if not series:
-        series = _chronicle(directory, problems)
+    for source, parts in Followers(directory, Columns):
+        problems += [source.problem] if source.problem else []
+        series = joined([(part, one) for part, one in parts if grow(part, one, problems)])
+        if series:
+            break
     found = _metrics(directory, {name: one[-1] for name, one in series.items()}, problems)
     return msgspec.structs.replace(found, series=series)
 
@@ -55,25 +53,25 @@ def last(directory: Path) -> Metrics:
 
 
 class Reader:
-    """Reads the final values of a run again and again: of a file that grew only what is new."""
+    """Reads the final values of a run again and again: of files that grew only what is new."""
 
     def __init__(self, directory: Path) -> None:
+        from exptui.core.curves.sources import Followers
+
         self.directory = directory
-        self._follower: Follower[Last] | None = None
+        self._followers = Followers(directory, Last)
 
     def read(self) -> Metrics:
         """The values as they are now."""
-        problems: list[str] = []
-        ends: dict[str, tuple[float, float]] = {}
-        path = source(self.directory)
-        if path is not None:
-            if self._follower is None or self._follower.path != path:
-                self._follower = Follower(path, Last)
-            _grow(self._follower, problems)
-            ends = self._follower.sink.found
-        if not ends:
-            ends = {name: one[-1] for name, one in _chronicle(self.directory, problems).items()}
-        return _metrics(self.directory, ends, problems)
+        from exptui.core.curves.sources import ends, grow
+
+        problems, found = list[str](), dict[str, tuple[float, float]]()
+        for source, parts in self._followers:
+            problems += [source.problem] if source.problem else []
+            found = ends([(part, one) for part, one in parts if grow(part, one, problems)])
+            if found:
+                break
+        return _metrics(self.directory, found, problems)
 
 
 def report(directory: Path, problems: list[str]) -> dict[str, float]:
@@ -92,30 +90,26 @@ def report(directory: Path, problems: list[str]) -> dict[str, float]:
     return {name: value for name, value in numbers(found or {}).items() if name not in (*STEPS, "epochs")}
 
 
+def hyperparameters(directory: Path) -> dict[str, Any]:
+    """The dotted keys of what a run without config.toml says it was trained with; nothing where it says nothing."""
+    if os.path.lexists(directory / "config.toml"):
+        return {}
+    from exptui.core.configs.config import flatten
+    from exptui.core.monitor.readers import hparams
+
+    try:
+        path = hparams.source(directory)
+        return flatten(hparams.read(path)) if path else {}
+    except OSError:
+        return {}
+
+
 def sampled(series: Series, most: int = SAMPLES) -> list[tuple[float, float]]:
     """At most about `most` points of a series that still show its extremes; whole steps as integers."""
     return [(int(x) if x.is_integer() else x, y) for x, y in series.sampled(most)]
 
 
-def _grow(follower: Follower[Columns] | Follower[Last], problems: list[str]) -> None:
-    try:
-        follower.grow()
-    except OSError as error:
-        problems.append(f"{follower.path.name}: {error.strerror}")
-    problems += follower.format.problems.texts()
-
-
-def _chronicle(directory: Path, problems: list[str]) -> dict[str, Series]:
-    if not any(os.path.lexists(directory / name) for name in CHRONICLES):
-        return {}
-    from exptui.core.curves.store import of_chronicle
-
-    found = of_chronicle(directory)
-    problems += found.problems
-    return found.series
-
-
-def _metrics(directory: Path, ends: dict[str, tuple[float, float]], problems: list[str]) -> Metrics:
-    final = {name: value for name, (_, value) in ends.items()} | report(directory, problems)
-    step = max((step for step, _ in ends.values()), default=None)
+def _metrics(directory: Path, found: dict[str, tuple[float, float]], problems: list[str]) -> Metrics:
+    final = {name: value for name, (_, value) in found.items()} | report(directory, problems)
+    step = max((step for step, _ in found.values()), default=None)
     return Metrics(final, None if step is None else int(step), tuple(problems))

@@ -266,7 +266,9 @@ class Roster:
 
             def still_lost(name: str) -> bool:
                 try:
-                    return name in self._lost and unchanged(results, name, *self._lost[name])
+                    return name in self._lost and unchanged(
+                        results, self.workspace.results, name, *self._lost[name]
+                    )
                 except OSError:
                     return False
 
@@ -320,7 +322,9 @@ class Roster:
                 if row is None or name in self._open:
                     continue
                 try:
-                    if not unchanged(results, name, table.folders[row], table.files[row]):
+                    if not unchanged(
+                        results, self.workspace.results, name, table.folders[row], table.files[row]
+                    ):
                         changed.append(name)
                 except OSError:
                     self._drop(name)

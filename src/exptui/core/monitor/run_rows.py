@@ -15,7 +15,7 @@ import msgspec
 from exptui.core.errors import ExptuiError
 from exptui.core.monitor.columns import Entry, Table
 from exptui.core.monitor.progress import said
-from exptui.core.monitor.stamps import METRIC_FILES, file_stamp
+from exptui.core.monitor.stamps import METRIC_FILES, beside, file_stamp
 from exptui.core.runs.run import Phase, RunRecord, RunView, is_working, read_bytes, state_of
 
 # What reads the files of a run is imported by those that read: a list whose runs are all in the index waits for none.
@@ -172,7 +172,8 @@ def read_run(view: RunView, memory: Memory) -> RunRow:
 
     config_file, files = view.files / "config.toml", view.files
     flat = memory.get(config_file, file_stamp(config_file), lambda: _run_flat(config_file))
-    stamps = tuple(file_stamp(files / name) for name in METRIC_FILES)
+    own = tuple(file_stamp(files / name) for name in METRIC_FILES)
+    stamps = own, tuple(beside(files)) if own[0] is None else ()
     reader = partial(memory.get, ("reader", files), None, partial(metrics.Reader, files))
     final, step = memory.get(("metrics", files), stamps, lambda: summary(files, reader))
     steps = next((v for k, v in flat.items() if k.rpartition(".")[2] in TOTALS and isinstance(v, int)), None)
@@ -199,13 +200,17 @@ def _written(log: Path) -> float:
 
 
 def _run_flat(path: Path) -> dict[str, Any]:
-    """The same of a run, by a shorter way; of one that cannot be used nothing."""
+    """The same of a run, by a shorter way; of one that cannot be used nothing. Without a config: hyperparameters."""
     import tomli
 
     from exptui.core.configs import config
 
     try:
         return config.flatten(tomli.loads(read_bytes(str(path)).decode()))
+    except FileNotFoundError:
+        from exptui.core.monitor import metrics
+
+        return metrics.hyperparameters(path.parent)
     except (OSError, ValueError, RecursionError):
         return {}
 
@@ -223,7 +228,7 @@ def read_flat(path: Path) -> tuple[dict[str, Any], str]:
 def plain(value: object) -> object:
     """A config's value as lists, filters and orders know it: a text or a number of 64 bits."""
     if isinstance(value, int) and not -(2**63) <= value < 2**63:
-        from exptui.core.curves.formats import as_float
+        from exptui.core.monitor.readers.protocol import as_float
 
         return as_float(value)
     return value if isinstance(value, str | int | float) else str(value)

@@ -9,8 +9,8 @@ from collections.abc import Hashable, Iterator
 from functools import cache
 from itertools import compress
 from pathlib import Path
+from zlib import crc32
 
-TABLES = ("metrics.csv", "progress.csv")
 FILES = (
     "run.json",
     "config.toml",
@@ -19,8 +19,8 @@ FILES = (
     "chronicle.cmeta",
     "chronicle.cmeta.open",
 )
-METRIC_FILES = (*FILES[2:], *TABLES)
-_ALL = (*FILES, *TABLES)  # eight: the last byte of a stamp says which of them are there
+METRIC_FILES = FILES[2:]
+_ROWS = 1 << FILES.index("metrics.jsonl")  # the last byte of a stamp says which of the files are there
 
 
 def file_stamp(path: Path) -> Hashable:
@@ -30,6 +30,28 @@ def file_stamp(path: Path) -> Hashable:
     except OSError:
         return None
     return stat.st_mtime_ns, stat.st_size, stat.st_ino
+
+
+def beside(path: Path) -> list[tuple[int, ...]]:
+    """Of a run without metrics.jsonl: what its numbers may be read from. Of each file its name, times, size and inode."""
+    from exptui.core.monitor.readers import declared, find
+
+    facts: list[tuple[int, ...]] = [(crc32("\n".join(declared.patterns(path)).encode()), 0, 0, 0, 0)]
+    for name in find.candidates(path):
+        with contextlib.suppress(OSError):
+            one = (path / name).stat()
+            number = crc32(os.fsencode(name))  # the same in every process, as a hash of text is not
+            facts.append((number, one.st_mtime_ns, one.st_ctime_ns, one.st_size, one.st_ino))
+    return facts
+
+
+def folders(path: Path) -> set[Path]:
+    """The directories below such a run's own that hold such files."""
+    from exptui.core.monitor.readers import find
+
+    if os.path.lexists(path / "metrics.jsonl"):
+        return set()
+    return {(path / name).parent for name in find.candidates(path)} - {path}
 
 
 def stamps(path: Path) -> tuple[int, int, float]:
@@ -42,9 +64,7 @@ def stamps(path: Path) -> tuple[int, int, float]:
     if not stat.S_ISDIR(found.st_mode):
         raise NotADirectoryError(path)
     text, facts, changed, there = f"{path}/", list[int](), found.st_ctime, 0
-    for bit, name in enumerate(_ALL):
-        if name == TABLES[0] and there & 1 << FILES.index("metrics.jsonl"):
-            break  # they are read instead of it
+    for bit, name in enumerate(FILES):
         try:
             one = os.stat(text + name)  # noqa: PTH116
         except (OSError, ValueError):
@@ -53,11 +73,14 @@ def stamps(path: Path) -> tuple[int, int, float]:
         there |= 1 << bit
         facts += (one.st_mtime_ns, one.st_ctime_ns, one.st_size, one.st_ino)
         changed = max(changed, one.st_ctime)
+    for other in () if there & _ROWS else beside(path):
+        facts += other
+        changed = max(changed, other[2] / 1e9)
     return folder_stamp(found), _stamp(facts, there), changed
 
 
-def unchanged(results: int, name: str, folder: int, files: int) -> bool:
-    """Whether a run still has these stamps. Where its directory has, only the files that were there can have changed.
+def unchanged(results: int, where: Path, name: str, folder: int, files: int) -> bool:
+    """Whether a run still has these stamps; `results` is `where` opened. Where its directory has, only the files that were there can have changed.
 
     Raises:
         OSError: it is not there.
@@ -71,6 +94,8 @@ def unchanged(results: int, name: str, folder: int, files: int) -> bool:
         except OSError:
             return False
         facts += (one.st_mtime_ns, one.st_ctime_ns, one.st_size, one.st_ino)
+    for other in () if files & _ROWS else beside(where / name):
+        facts += other
     return _stamp(facts, files & 0xFF) == files
 
 
@@ -99,4 +124,4 @@ def _stamp(facts: list[int], there: int) -> int:
 
 @cache
 def _names(there: int) -> tuple[str, ...]:
-    return tuple(compress(_ALL, (there >> bit & 1 for bit in range(len(_ALL)))))
+    return tuple(compress(FILES, (there >> bit & 1 for bit in range(len(FILES)))))

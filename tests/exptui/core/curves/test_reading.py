@@ -15,11 +15,14 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from exptui.core.curves import follow, formats
+from exptui.core.curves import follow
 from exptui.core.curves.columns import Columns
 from exptui.core.curves.follow import Follower
-from exptui.core.curves.formats import NAMED, STEPS, Last
 from exptui.core.curves.series import Series
+from exptui.core.monitor.readers import jsonl
+from exptui.core.monitor.readers.jsonl import JsonLines
+from exptui.core.monitor.readers.protocol import NAMED, STEPS, Last
+from exptui.core.monitor.readers.table import Csv
 
 Plain = dict[str, dict[float, float]]
 
@@ -104,7 +107,7 @@ def regular(draw: st.DrawFn) -> list[bytes]:
             case "token":
                 return ("NaN", "Infinity", "-Infinity")[at % 3] if at > 4 else repr(at / 7)
             case "stand-in":
-                return formats.TOKENS[b"NaN"][1].decode() if at == odd else "1"
+                return jsonl.TOKENS[b"NaN"][1].decode() if at == odd else "1"
             case "truth":
                 return "true"
         return repr(at / 7)
@@ -128,14 +131,14 @@ FILES = st.builds(
 )
 
 
-@settings(max_examples=300)
+@settings(max_examples=1000)
 @given(
     FILES, st.lists(st.floats(0, 1), max_size=4), st.sampled_from([1, 3, 64]), st.sampled_from([40, 1 << 18])
 )
 @example(b'{"a":1} ' + b"x\n", [0.8], 64, 1 << 18)
 @example(b'{"a":1}\n{"a":2}', [], 64, 1 << 18)
 @example(
-    b'{"step":1,"a":1,"t":"x: NaN, y"}\n{"step":2,"a":%s,"t":""}\n' % formats.TOKENS[b"NaN"][1],
+    b'{"step":1,"a":1,"t":"x: NaN, y"}\n{"step":2,"a":%s,"t":""}\n' % jsonl.TOKENS[b"NaN"][1],
     [],
     1,
     1 << 18,
@@ -145,9 +148,9 @@ def test_any_lines_cut_anywhere(
 ) -> None:
     path = tmp_path_factory.mktemp("run") / "metrics.jsonl"
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(formats, "ENOUGH", enough)
+        patch.setattr(jsonl, "ENOUGH", enough)
         patch.setattr(follow, "BLOCK", block)
-        follower, ends = Follower(path, Columns), Follower(path, Last)
+        follower, ends = Follower(path, Columns, JsonLines), Follower(path, Last, JsonLines)
         for cut in sorted({*(int(cut * len(data)) for cut in cuts), len(data)}):
             path.write_bytes(b"") if not path.exists() else None
             with path.open("r+b") as file:
@@ -167,7 +170,7 @@ def test_any_lines_cut_anywhere(
 
 
 def grown(path: Path, limit: int | None = None) -> Follower[Columns]:
-    follower = Follower(path, Columns)
+    follower = Follower(path, Columns, JsonLines if path.suffix == ".jsonl" else Csv)
     follower.grow(limit)
     return follower
 
@@ -274,6 +277,7 @@ def test_a_table_with_gaps_texts_and_other_lines(tmp_path: Path) -> None:
 CELLS = st.sampled_from(["", " ", "1", "-2.5", "nan", "inf", "x", '"a,b"', "1e999", '"3"', "7 "])
 
 
+@settings(max_examples=1000)
 @given(
     st.sampled_from(["step,a,b,a", "a,epoch,step,c", "a,b,c,d"]),
     st.lists(st.lists(CELLS, min_size=4, max_size=4) | st.lists(CELLS, max_size=5), max_size=9),

@@ -17,6 +17,8 @@ from exptui.core.curves.cache import Cache
 from exptui.core.curves.columns import Columns
 from exptui.core.curves.follow import Follower
 from exptui.core.curves.store import Curves, Store
+from exptui.core.monitor.readers.find import Part
+from exptui.core.monitor.readers.jsonl import JsonLines
 
 LINES = 700
 
@@ -42,7 +44,7 @@ def content(curves: Curves | Follower[Columns]) -> str:
 
 
 def whole(path: Path) -> Follower[Columns]:
-    follower = Follower(path, Columns)
+    follower = Follower(path, Columns, JsonLines)
     follower.grow()
     return follower
 
@@ -65,7 +67,7 @@ def test_what_was_kept_is_read_instead_and_on_from_there(
         assert content(Store(cache).read(path.parent)) == expected
     with path.open("a") as file:
         file.writelines(map(line, range(LINES - 9, LINES + 9)))
-    again = Follower(path, Columns)
+    again = Follower(path, Columns, JsonLines)
     assert cache.load(again)
     begun = again.place.offset
     again.grow()
@@ -89,7 +91,7 @@ def test_a_damaged_file_is_never_believed(tmp_path: Path, where: float, byte: in
     else:
         data[at] ^= byte
     kept.write_bytes(data)
-    again = Follower(path, Columns)
+    again = Follower(path, Columns, JsonLines)
     if cache.load(again):
         assert not cut
         assert byte == 0
@@ -125,8 +127,8 @@ def test_of_another_path_nothing_is_taken(tmp_path: Path, monkeypatch: pytest.Mo
     one, other, cache = written(tmp_path / "1"), written(tmp_path / "2", 9), Cache(tmp_path / "cache")
     monkeypatch.setattr(caches, "sha256_bytes", lambda _: "0" * 64)
     cache.save(whole(one))
-    assert not cache.load(Follower(other, Columns))
-    assert cache.load(Follower(one, Columns))
+    assert not cache.load(Follower(other, Columns, JsonLines))
+    assert cache.load(Follower(one, Columns, JsonLines))
 
 
 def test_the_oldest_are_removed(tmp_path: Path) -> None:
@@ -138,10 +140,15 @@ def test_the_oldest_are_removed(tmp_path: Path) -> None:
     cache.save(followers[1])
     for kept in (tmp_path / "cache").iterdir():
         os.utime(kept, (1, 1))
-    assert cache.load(Follower(followers[0].path, Columns))  # looked at: no longer the oldest
+    assert cache.load(Follower(followers[0].path, Columns, JsonLines))  # looked at: no longer the oldest
     cache.save(followers[2])
     assert len(list((tmp_path / "cache").iterdir())) == 2
-    assert [cache.load(Follower(one.path, Columns)) for one in followers] == [True, False, True, False]
+    assert [cache.load(Follower(one.path, Columns, JsonLines)) for one in followers] == [
+        True,
+        False,
+        True,
+        False,
+    ]
 
 
 def test_where_nothing_can_be_kept_nothing_is_missing(tmp_path: Path) -> None:
@@ -187,7 +194,7 @@ def test_a_sketch_of_rows_without_a_step_is_where_they_are(
     path = tmp_path / "metrics.jsonl"
     path.write_text("".join(f'{{"a": {at + 10_000}}}\n' for at in range(9_000)))
     monkeypatch.setattr(store, "LOOK", 100)
-    found = store.sketch(path, path.stat().st_size)["a"]
+    found = store.sketch(Part(path, path.name, "", JsonLines), path.stat().st_size)["a"]
     assert all(abs(step - (value - 9_999)) <= 10 for step, value in found)
 
 
@@ -227,9 +234,10 @@ def test_series_come_from_the_file_that_has_them(tmp_path: Path) -> None:
     assert curves.read(tmp_path) is found
     (tmp_path / "metrics.jsonl").write_text("{}\nx\n")
     assert curves.read(tmp_path).problems == ("metrics.jsonl line 2 is not a JSON object",)
+    assert list(curves.read(tmp_path).series["a"]) == [(1, 2)]
+    (tmp_path / "progress.csv").unlink()
     assert list(curves.read(tmp_path).series["train_loss"]) == [(0, 0.5)]
     (tmp_path / "metrics.jsonl").unlink()
-    (tmp_path / "progress.csv").unlink()
     assert list(curves.read(tmp_path).series) == ["train_loss"]
 
 
