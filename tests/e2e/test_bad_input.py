@@ -334,8 +334,9 @@ def test_foreign_files_in_results_are_left_alone(space: Workspace) -> None:
 
 def test_a_link_to_itself_in_results(space: Workspace) -> None:
     run_id = finished(space).name
+    other = finished(space).name
     (space.results / "loop").symlink_to("loop")
-    for words in (["ls"], ["show", run_id], ["diff", "a", "a"]):
+    for words in (["ls"], ["show", run_id], ["diff", run_id, other]):
         done = exptui(space.root, *words)
         assert (done.returncode, done.stderr) == (0, "")
         assert run_id in done.stdout.replace("\\", "")
@@ -356,10 +357,10 @@ BROKEN = [
 @pytest.mark.parametrize("text", BROKEN, ids=lambda text: ascii(text)[:14])
 @pytest.mark.parametrize("name", ["metrics.json", "metrics.jsonl"])
 def test_broken_metrics(space: Workspace, name: str, text: str) -> None:
-    directory = finished(space)
+    directory, other = finished(space), finished(space)
     (directory / name).write_text(text + "\n")
     before = listing(space.root)
-    for words in (["ls"], ["show", "a"], ["diff", "a", "a"]):
+    for words in (["ls"], ["show", directory.name], ["diff", other.name, directory.name]):
         done = exptui(space.root, *words)
         assert done.returncode == 0, done.stderr
     if text[0] not in '{"' or text == BROKEN[0]:
@@ -368,8 +369,8 @@ def test_broken_metrics(space: Workspace, name: str, text: str) -> None:
     assert listing(space.root) == before
     from exptui.core.monitor.catalog import Catalog
 
-    assert len(Catalog(space).snapshot().runs) == 1  # the cockpit lists it
-    done = exptui(space.root, "archive", "a")
+    assert len(Catalog(space).snapshot().runs) == 2  # the cockpit lists it
+    done = exptui(space.root, "archive", directory.name)
     assert done.returncode == 0, done.stderr
 
 
