@@ -67,7 +67,7 @@ def follow(directory: Path, poll: float = POLL) -> Iterator[State | AuditReport]
     """How far it is, again and again; the last item is the report."""
     while True:
         alive = is_alive(directory)
-        if (found := report(directory)) is not None:
+        if (found := report(directory)) is not None and not is_alive(directory):  # nor is it still tidying up
             yield found
             return
         if not alive:
