@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 import msgspec
+from msgspec.structs import replace
 from textual.binding import Binding
+
+if TYPE_CHECKING:
+    from textual.app import App
 
 
 class Command(msgspec.Struct, frozen=True):
@@ -20,8 +25,8 @@ class Command(msgspec.Struct, frozen=True):
     @property
     def key(self) -> str:
         """The first key, as it is written for people."""
-        first = self.keys.partition(",")[0]
-        return NAMES.get(first, first)
+        first = self.keys.partition(",")[0].strip()
+        return NAMES.get(first, first.replace("ctrl+", "^"))
 
 
 NAMES = {
@@ -84,6 +89,12 @@ def keymap(keys: Mapping[str, str]) -> tuple[dict[str, str], list[str]]:
     """The settings' keys by the ids of the bindings, and what in them is no command."""
     names = {command.name for command in COMMANDS}
     return {f"exptui.{n}": keys[n] for n in keys if n in names}, [n for n in keys if n not in names]
+
+
+def effective(app: App[Any]) -> tuple[Command, ...]:
+    """The commands with the keys that they have now."""
+    keymap = app._keymap  # noqa: SLF001  set_keymap has no counterpart that reads
+    return tuple(replace(one, keys=keymap.get(f"exptui.{one.name}", one.keys)) for one in COMMANDS)
 
 
 def bindings() -> list[Binding]:

@@ -23,8 +23,9 @@ from exptui.tui.widgets.charts import NamedChart
 from exptui.tui.widgets.detail import DetailPane
 from exptui.tui.widgets.log_view import LogView
 from exptui.tui.widgets.rows import RowList
+from exptui.tui.widgets.text import Lines
 from support import finished, workspace
-from tui_support import opened, text, until
+from tui_support import main, opened, text, until
 
 METRICS = (
     'cd "$EXPTUI_OUTPUT"; for i in 1 2 3; do echo "{\\"epoch\\": $i, \\"validate_loss\\": 0.$i}" >> metrics.jsonl; done; '
@@ -160,6 +161,17 @@ async def test_every_tab_of_every_subject_shows_something(tmp_path: Path) -> Non
         assert "metrics.json" not in text(pane.query_one("#file-list", RowList))
         await pilot.press("2")
         await until(pilot, lambda: "metrics.json" in text(pane.query_one("#file-list", RowList)))
+
+
+async def test_what_is_typed_ahead_keeps_the_focus(tmp_path: Path) -> None:
+    space = workspace(tmp_path, METRICS)
+    finished(space)
+    app = Exptui(space)
+    async with app.run_test(size=(120, 40), notifications=True) as pilot:
+        main(app).action_log()
+        screen = await opened(pilot, app)
+        await until(pilot, lambda: isinstance(screen.subject, RunRow))
+        assert isinstance(screen.focused, LogView)
 
 
 async def test_delete_and_undo(tmp_path: Path) -> None:
@@ -308,12 +320,19 @@ async def test_an_operation_that_fails_is_said_and_the_app_goes_on(tmp_path: Pat
 
 async def test_range_mark_file_viewer_and_remapped_keys(tmp_path: Path) -> None:
     space = workspace(tmp_path, METRICS)
-    (space.root / "exptui.toml").open("a").write('[keys]\nmark_all = "M"\nnonsense = "N"\n')
+    (space.root / "exptui.toml").open("a").write(
+        '[keys]\nmark_all = "M"\nnonsense = "N"\nquit = "ctrl+q,Q"\n'
+    )
     ids = {finished(space) for _ in range(3)}
     app = Exptui(space)
     async with app.run_test(size=(120, 40), notifications=True) as pilot:
         screen = await opened(pilot, app)
         assert any("nonsense is no command" in str(note.message) for note in app._notifications)
+        assert "^q quit" in app.query_one("#keys", Lines).content.plain
+        await pilot.press("question_mark")
+        await until(pilot, lambda: isinstance(app.screen, Help))
+        assert "  M      mark every run" in text(app.screen.query_one("#help", RowList))
+        await pilot.press("escape")
         await pilot.press("2", "g", "space", "G", "v")
         assert screen.marks == ids
         await pilot.press("M")

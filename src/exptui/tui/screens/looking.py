@@ -307,7 +307,7 @@ class Looking(Listed):
             return
         if self.has_class("zoomed"):
             self.remove_class("zoomed")
-        elif self.bridge.cancel():
+            elif self.bridge.cancel():
             self.say("stopping…")
         elif self.query_text or self.marks:
             self.query_text, self.marks = "", frozenset()
@@ -329,11 +329,11 @@ class Looking(Listed):
 
     def action_palette(self) -> None:
         """All commands by name."""
-        from exptui.tui.commands import COMMANDS
+        from exptui.tui.commands import effective
 
         rows = [
             Row(one.name, ((f"{one.key:<7}", "accent"), (one.help, "")))
-            for one in COMMANDS
+            for one in effective(self.app)
             if one.name != "palette"
         ]
 

@@ -24,7 +24,7 @@ from exptui.core.monitor.text import clean
 from exptui.core.workspace import Workspace
 from exptui.tui import present
 from exptui.tui.bridge import Bridge
-from exptui.tui.commands import COMMANDS, bindings
+from exptui.tui.commands import bindings, effective
 from exptui.tui.compositor import QuickCompositor
 from exptui.tui.listing import EMPTY, SORTS
 from exptui.tui.messages import Answered, Failed, OperationEnded, OperationMoved, SnapshotTaken
@@ -142,7 +142,8 @@ class MainScreen(Actions, CurveFlow, LogFlow, Nightly, Screen[None]):
             self.select()
         else:  # the lists are the first frame; whatever else there is follows it
             self._paint()
-            self.go("runs" if self.snapshot.runs else "configs")
+            if self.focused is None:  # what was typed ahead has chosen a pane
+                self.go("runs" if self.snapshot.runs else "configs")
             self.call_after_refresh(self._first)
 
     def _first(self) -> None:
@@ -227,7 +228,7 @@ class MainScreen(Actions, CurveFlow, LogFlow, Nightly, Screen[None]):
     def _keys(self) -> None:
         spans: list[Span] = []
         room = self.size.width - 1
-        shown = [(c.key, c.bar) for c in COMMANDS if c.bar]
+        shown = [(c.key, c.bar) for c in effective(self.app) if c.bar]
         if room < NARROW:
             shown.insert(-2, ("1-3", "panes"))
         # What leads on, help and quit, stays however narrow it is.

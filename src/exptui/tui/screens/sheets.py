@@ -18,7 +18,7 @@ from exptui.core.configs.grid import Grid
 from exptui.core.monitor.text import clean
 from exptui.core.runs.preview import Preview
 from exptui.tui import present
-from exptui.tui.commands import COMMANDS
+from exptui.tui.commands import COMMANDS, Command, effective
 from exptui.tui.present import Span
 from exptui.tui.widgets.rows import Row, RowList
 from exptui.tui.widgets.text import Lines
@@ -151,18 +151,18 @@ class Help(ModalScreen[None]):
 
     def on_mount(self) -> None:
         """The commands as they are defined."""
-        self.query_one("#help", RowList).show(help_rows())
+        self.query_one("#help", RowList).show(help_rows(effective(self.app)))
 
     def on_row_list_highlighted(self, event: RowList.Highlighted) -> None:
         """Nothing of the screen below is meant."""
         event.stop()
 
 
-def help_rows() -> list[Row]:
+def help_rows(commands: Sequence[Command] = COMMANDS) -> list[Row]:
     """A line a command, under the heading of its group."""
     rows: list[Row] = []
     group = ""
-    for command in COMMANDS:
+    for command in commands:
         if command.group != group:
             group = command.group
             rows += [Row(f"-{group}", ()), Row(f"+{group}", ((group, "bold"),))]

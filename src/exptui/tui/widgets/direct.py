@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 from rich.color import ColorSystem
 from rich.segment import Segment
@@ -25,24 +25,30 @@ class DirectView(ScrollView):
     holding = False
     """While much is changed at once: it is painted when all is."""
 
-    def rows(self) -> Iterable[list[Cell]]:
+    def shown_rows(self) -> Iterable[list[Cell]]:
         """What is in sight, row by row, cell by cell."""
-        raise NotImplementedError
+        return map(self.shown_row, range(self.scrollable_content_region.height))
 
-    def repaint(self) -> None:
-        """Show it as it is now."""
+    def shown_row(self, y: int) -> list[Cell]:
+        """One row of those."""
+        return self.cells_of(self.render_line(y))
+
+    def repaint(self, only: Collection[int] | None = None) -> None:
+        """Show it as it is now, or some rows of it."""
         if self.holding:
             return
         self._move_bar()
         driver = terminal(self.app)
         place = driver.bare(self) if driver else None
         if driver is None or place is None:
-            self.refresh()
+            self.refresh(*(Region(0, y, self.size.width, 1) for y in only or ()))
             return
         self._styles_cache.clear()
         self.base = self.rich_style
-        for y, row in enumerate(self.rows(), place.y):
-            driver.picture.put(y, place.x, row)
+        rows = enumerate(self.shown_rows()) if only is None else ((y, self.shown_row(y)) for y in only)
+        for y, row in rows:
+            if y < place.height:
+                driver.picture.put(place.y + y, place.x, row)
         driver.soon()
 
     def extend(self, size: Size) -> None:

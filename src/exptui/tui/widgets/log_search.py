@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from itertools import islice
 
 from exptui.core.monitor.pattern import compile_pattern, limited
@@ -28,6 +29,17 @@ def spans(pattern: re.Pattern[str], text: str) -> list[tuple[int, int]]:
 def named(pattern: str) -> str:
     """What is looked for."""
     return "errors" if pattern == ERRORS else f"'{clean(pattern, 60)}'"
+
+
+def fitted(status: str, patterns: Iterable[str], width: int) -> str:
+    """A status as short as that, where the patterns named in it can give way."""
+    for pattern in patterns:
+        shown, over = clean(pattern, 60), len(status) - width
+        if over > 0 and len(shown) > 2:
+            kept = f"{shown[: max(1, len(shown) - over - 1)]}…"
+            for before in ("'", "filter: "):
+                status = status.replace(f"{before}{shown}", f"{before}{kept}")
+    return status
 
 
 def matched(pattern: str, place: int, total: int, *, more: bool = False) -> str:

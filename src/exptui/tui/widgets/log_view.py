@@ -29,7 +29,7 @@ from exptui.tui.picture import Cell, Ink
 from exptui.tui.widgets.direct import DirectView
 from exptui.tui.widgets.log_keys import KEYS
 from exptui.tui.widgets.log_lines import MUTED, Places, plain, styled, wrapped
-from exptui.tui.widgets.log_search import ERRORS, compiled, matched, spans
+from exptui.tui.widgets.log_search import ERRORS, compiled, fitted, matched, spans
 
 MARGIN = 200  # lines asked for beyond those in sight, on either side
 HIT = Style(reverse=True, bold=True)
@@ -106,7 +106,8 @@ class LogView(DirectView, can_focus=True):
             "" if self._window.complete else "indexing…",
             "following" if self.following else paused,
         )
-        return " · ".join(part for part in parts if part)
+        whole = " · ".join(part for part in parts if part)
+        return fitted(whole, (self._hunted, self._kept), self.size.width or len(whole))
 
     @property
     def count(self) -> int:
@@ -178,7 +179,7 @@ class LogView(DirectView, can_focus=True):
             self.post_message(self.FilterWanted(pattern))
         self._tell()
 
-    def rows(self) -> Iterator[list[Cell]]:
+    def shown_rows(self) -> Iterator[list[Cell]]:
         """In sight. Most lines are plain, and most were there before."""
         base, window, x = self.base or self.rich_style, self._window, self.scroll_offset.x
         look = (base, self._room, x, self._gutter, self._lit, self.wrap)

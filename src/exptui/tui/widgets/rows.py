@@ -14,14 +14,14 @@ from rich.segment import Segment
 from rich.style import Style
 from textual.binding import Binding, BindingType
 from textual.color import Color
-from textual.geometry import Region, Size
+from textual.geometry import Size
 from textual.message import Message
 from textual.reactive import reactive
-from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
 from exptui.tui.driver import colors
 from exptui.tui.present import Span
+from exptui.tui.widgets.direct import DirectView
 
 COLORS = {
     "good": "text-success",
@@ -98,7 +98,7 @@ class _Made(Source):
         return self._rows[at]
 
 
-class RowList(ScrollView, can_focus=True):
+class RowList(DirectView, can_focus=True):
     """Rows with a cursor and marks; says what the cursor is on."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -183,16 +183,15 @@ class RowList(ScrollView, can_focus=True):
         if at > last or self.key != before:
             found = self.rows.find(before) if before else None
             self.cursor = min(at, last) if found is None else found
-        size, height = Size(0, len(self.rows) + self._top), self.size.height - self._top
+        size = Size(0, len(self.rows) + self._top)
         if size != self.virtual_size:
             self.virtual_size = size
             self.refresh()
         else:
-            for y, (old, new) in enumerate(zip(seen, self._seen(), strict=False)):
-                if old != new:
-                    self.refresh(Region(0, y, self.size.width, 1))
-        if not int(self.scroll_y) <= self.cursor < int(self.scroll_y) + height and self.rows:
-            self._in_sight()
+            now = enumerate(zip(seen, self._seen(), strict=False))
+            if changed := [y for y, (old, new) in now if old != new]:
+                self.repaint(changed)
+        self._in_sight()
         if self.key != before:
             self.post_message(self.Highlighted(self, self.key))
 
@@ -219,17 +218,22 @@ class RowList(ScrollView, can_focus=True):
         if not self.rows or to == self.cursor:
             return
         old, self.cursor = self.cursor, to
-        for at in (old, to):
-            self._refresh_row(at)
-        self._in_sight()
+        if not self._in_sight():  # else all of it was painted
+            self._repaint_rows(old, to)
         self.post_message(self.Highlighted(self, self.key))
 
-    def _in_sight(self) -> None:
-        self.scroll_to_region(Region(0, self.cursor, 1, 1 + self._top), animate=False, force=True)
+    def _in_sight(self) -> bool:
+        """Scroll to the cursor; whether that was needed."""
+        first, shown = int(self.scroll_y), max(1, self.size.height - self._top)
+        if first <= self.cursor < first + shown or not self.rows:
+            return False
+        y = self.cursor if self.cursor < first else self.cursor - shown + 1
+        self.scroll_to(y=y, animate=False, force=True)
+        return int(self.scroll_y) != first
 
-    def _refresh_row(self, at: int) -> None:
-        y = at - int(self.scroll_y) + self._top
-        self.refresh(Region(0, max(0, y), self.size.width, 1))
+    def _repaint_rows(self, *rows: int) -> None:
+        lines = (at - int(self.scroll_y) + self._top for at in rows)
+        self.repaint([y for y in lines if self._top <= y < self.size.height])
 
     def action_move(self, by: int) -> None:
         """Move the cursor."""
@@ -253,20 +257,19 @@ class RowList(ScrollView, can_focus=True):
     def watch_has_focus(self, focused: bool) -> None:
         """The cursor looks different without the focus."""
         super().watch_has_focus(focused)
-        self._refresh_row(self.cursor)
+        self._repaint_rows(self.cursor)
 
     def render_line(self, y: int) -> Strip:
         """One line of the screen."""
-        width = self.scrollable_content_region.width
+        width, base = self.scrollable_content_region.width, self.base or self.rich_style
         if not self.rows:
             return self._empty_line(y, width)
         if self.header and y == 0:
-            return self._strip(self.header, width, self.rich_style + self._tones["muted"], marked=False)
+            return self._strip(self.header, width, base + self._tones["muted"], marked=False)
         at = y + int(self.scroll_y) - self._top
         if at >= len(self.rows):
-            return Strip.blank(width, self.rich_style)
+            return Strip.blank(width, base)
         row = self.rows[at]
-        base = self.rich_style
         if at == self.cursor:
             base += self._tones["cursor" if self.has_focus else "blurred"]
         return self._strip(row, width, base, marked=row.key in self.marks)
@@ -292,9 +295,10 @@ class RowList(ScrollView, can_focus=True):
             spans.append((text, tone))
             room -= length
         spans += [(" " * room, ""), *row.right]
+        tones = self._tones
         # What looks the same is one segment: each costs a screenful of escape codes.
         segments = [
-            Segment("".join(text for text, _ in some), base + self._tones[tone] if tone else base)
+            Segment("".join(text for text, _ in some), base + tones[tone] if tone else base)
             for tone, some in groupby((span for span in spans if span[0]), key=itemgetter(1))
         ]
         return Strip(segments).adjust_cell_length(width, base)

@@ -21,6 +21,7 @@ from exptui.core.monitor.index import LogIndex, LogWindow
 from exptui.core.monitor.pattern import compile_pattern, plain
 from exptui.core.monitor.text import CAP
 from exptui.tui.widgets.log_lines import styled, wrapped
+from exptui.tui.widgets.log_search import fitted, matched
 from exptui.tui.widgets.log_view import LogView
 
 HOSTILE = [
@@ -385,3 +386,12 @@ async def test_a_pattern_that_backtracks_for_ever_is_not_lit_up(tmp_path: Path) 
         assert rows(view)[1] == "aaa"
         view.search("[" + "\\w" * 3 + "]" + "(?i:[\x00-\U0010ffff])" * 40)
         assert "too long" in view.status
+
+
+@given(st.text("ab.", max_size=80), st.integers(40, 120))
+def test_a_long_pattern_gives_way_and_what_was_counted_never(pattern: str, width: int) -> None:
+    status = f"{matched(pattern, 1234, 56789, more=True)} · following"
+    found = fitted(status, [pattern], max(width, 60))
+    assert found.startswith("match 1,234 of ≥ 56,789 '")
+    assert found.endswith("' …searching · following")
+    assert len(found) <= max(width, 60)
