@@ -328,7 +328,7 @@ async def test_range_mark_file_viewer_and_remapped_keys(tmp_path: Path) -> None:
     async with app.run_test(size=(120, 40), notifications=True) as pilot:
         screen = await opened(pilot, app)
         assert any("nonsense is no command" in str(note.message) for note in app._notifications)
-        assert "^q quit" in app.query_one("#keys", Lines).content.plain
+        assert "^q quit" in str(app.screen.query_one("#keys", Lines).content)
         await pilot.press("question_mark")
         await until(pilot, lambda: isinstance(app.screen, Help))
         assert "  M      mark every run" in text(app.screen.query_one("#help", RowList))
