@@ -78,7 +78,7 @@ COMMANDS = (
     Command("zoom", "plus,underscore", "Look", "give the focused pane the whole screen; again: back"),
     Command("refresh", "R", "Look", "look at everything again"),
     Command("copy", "y", "Look", "copy the run's id, path, digest or command", ""),
-    Command("cancel", "escape", "Look", "close, clear the filter, or cancel what goes on in the background"),
+    Command("cancel", "escape", "Look", "close, clear the filter, or cancel what goes on"),
     Command("help", "question_mark", "Help", "all keys", "help"),
     Command("palette", "colon,ctrl+p", "Help", "all commands by name", ""),
     Command("quit", "q", "Help", "leave exptui; runs go on without it", "quit"),

@@ -112,4 +112,5 @@ def test_every_command_has_an_action_a_key_and_a_line_of_help() -> None:
     assert len(keys) == len(set(keys))
     assert len(bindings()) == len(COMMANDS)
     shown = {row.key for row in help_rows()}
+    assert all(sum(len(text) for text, _ in row.left) <= 68 for row in help_rows())
     assert {command.name for command in COMMANDS} <= shown

@@ -229,11 +229,12 @@ class MainScreen(Actions, CurveFlow, LogFlow, Nightly, Screen[None]):
         spans: list[Span] = []
         room = self.size.width - 1
         shown = [(c.key, c.bar) for c in effective(self.app) if c.bar]
+        leads = 2  # help and quit stay however narrow it is, and the way to what is hidden
         if room < NARROW:
-            shown.insert(-2, ("1-3", "panes"))
-        # What leads on, help and quit, stays however narrow it is.
-        while len(shown) > 2 and sum(len(key) + len(what) + 3 for key, what in shown) > room:
-            shown.pop(-3)
+            shown.insert(-2, ("0-3", "panes"))
+            leads = 3
+        while len(shown) > leads and sum(len(key) + len(what) + 3 for key, what in shown) > room:
+            shown.pop(-leads - 1)
         for key, what in shown:
             spans += [(f" {key}", "accent"), (f" {what} ", "muted")]
         self.query_one("#keys", Lines).show([spans])

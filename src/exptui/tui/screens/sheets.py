@@ -158,6 +158,16 @@ class Help(ModalScreen[None]):
         event.stop()
 
 
+MOVES = (  # as wide as a sheet at 80 columns
+    "arrows hjkl g G ^d ^u PgUp PgDn move; Enter opens",
+    "Tab goes to the next pane; Ctrl-C never ends a run",
+    "on the Metrics tab: + and - zoom, , and . pan, < and > the cursor",
+    "    o log scale, m smoothing",
+    "in the log: / searches, n N next and previous, & filters",
+    "    e E errors, w wraps, # numbers, F follows",
+)
+
+
 def help_rows(commands: Sequence[Command] = COMMANDS) -> list[Row]:
     """A line a command, under the heading of its group."""
     rows: list[Row] = []
@@ -167,18 +177,7 @@ def help_rows(commands: Sequence[Command] = COMMANDS) -> list[Row]:
             group = command.group
             rows += [Row(f"-{group}", ()), Row(f"+{group}", ((group, "bold"),))]
         rows.append(Row(command.name, ((f"  {command.key:<7}", "accent"), (command.help, ""))))
-    moves = "arrows hjkl g G ^d ^u PgUp PgDn move, Enter opens, Tab goes to the next pane. Ctrl-C never ends a run."
-    charts = (
-        "on the Metrics tab: + and - zoom, , and . pan, < and > move the cursor, o log scale, m smoothing"
-    )
-    logs = (
-        "in the log: / searches, n N next and previous, & filters, e E errors, w wraps, # numbers, F follows"
-    )
-    return [
-        *rows[1:],
-        Row("-m", ()),
-        *(Row(text, ((f"  {text}", "muted"),)) for text in (moves, charts, logs)),
-    ]
+    return [*rows[1:], Row("-m", ()), *(Row(text, ((f"  {text}", "muted"),)) for text in MOVES)]
 
 
 def grid_lines(chosen: Grid) -> list[Line]:

@@ -107,7 +107,7 @@ class LogView(DirectView, can_focus=True):
             "following" if self.following else paused,
         )
         whole = " · ".join(part for part in parts if part)
-        return fitted(whole, (self._hunted, self._kept), self.size.width or len(whole))
+        return fitted(whole, (self._hunted, self._kept), self.scrollable_content_region.width or len(whole))
 
     @property
     def count(self) -> int:
