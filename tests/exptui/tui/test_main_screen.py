@@ -171,7 +171,15 @@ async def test_what_is_typed_ahead_keeps_the_focus(tmp_path: Path) -> None:
         main(app).action_log()
         screen = await opened(pilot, app)
         await until(pilot, lambda: isinstance(screen.subject, RunRow))
-        assert isinstance(screen.focused, LogView)
+        view = screen.focused
+        assert isinstance(view, LogView)
+        await until(pilot, lambda: view.count)
+        await pilot.press("1")  # a config has no log, and never shows that of the run before
+        await until(pilot, lambda: not view.count)
+        assert "no log" in view.status
+        await pilot.press("2")
+        await until(pilot, lambda: view.count)
+        assert "no log" not in view.status
 
 
 async def test_delete_and_undo(tmp_path: Path) -> None:

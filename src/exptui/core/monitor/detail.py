@@ -71,10 +71,13 @@ def read(space: Workspace, subject: Subject, baseline: str, store: Store) -> Det
             return found if not subject.problem else _with(found, (subject.problem,))
         case ArchiveRow():
             return _archive(space, subject, problems)
-        case RunRow(Glimpse(path=path)):
-            return _run(space, read_run(space.view(path), Memory()), baseline, store, problems)
         case RunRow():
-            return _run(space, subject, baseline, store, problems)
+            return _run(space, whole(space, subject), baseline, store, problems)
+
+
+def whole(space: Workspace, row: RunRow) -> RunRow:
+    """A run with all that is known of it, where the list knows only a part."""
+    return read_run(space.view(row.view.path), Memory()) if isinstance(row.view, Glimpse) else row
 
 
 def more(space: Workspace, detail: Detail, baseline: str, store: Store) -> Detail:

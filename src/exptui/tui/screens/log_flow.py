@@ -73,6 +73,15 @@ class LogFlow(Base):
 
         self.query_one(DetailPane).log_view.show(LogWindow(hash(run_id), len(lines), 0, lines, complete=True))
 
+    def show_no_log(self) -> None:
+        """A config has none; that of the run before it is not its own."""
+        from exptui.core.monitor.index import LogWindow
+
+        pane = self.query_one(DetailPane)
+        if "log" in pane.made:
+            pane.log_view.show(LogWindow(0, 0, 0, (), complete=True))
+            pane.log_view.note("a config has no log: its runs do")
+
     def ask_log(self, row: RunRow, *, moved: bool) -> None:
         """The log of a run as it is now; `moved` when it is another run than before."""
         places = (row.view.files / "trainer.log", row.view.path / "trainer.log")
@@ -80,6 +89,7 @@ class LogFlow(Base):
         if moved:
             view.following = True
             self.sought = self.hit = None
+            view.note("")
         place = self._place()
 
         def read() -> LogWindow:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from exptui.core.monitor.catalog import ArchiveRow, ConfigRow, RunRow
@@ -273,8 +274,14 @@ class Looking(Listed):
     def action_copy(self) -> None:
         """A menu of what can be copied."""
         row = self.chosen()
-        if row is None:
-            return
+        if isinstance(row, RunRow):
+            from exptui.core.monitor.detail import whole
+
+            self.bridge.ask("copy", partial(whole, self.workspace, row), self._copy)
+        elif row is not None:
+            self._copy(row)
+
+    def _copy(self, row: Subject) -> None:
         rows: list[tuple[str, str]] = []
         match row:
             case ConfigRow():

@@ -348,6 +348,8 @@ class MainScreen(Actions, CurveFlow, LogFlow, Nightly, Screen[None]):
         self.ask_more(detail)
         if isinstance(detail.subject, ArchiveRow):
             self.show_end_of_log(detail.subject.run_id, detail.log)
+        elif isinstance(detail.subject, ConfigRow):
+            self.show_no_log()
 
     def _differing(self, detail: Detail) -> dict[str, Any]:
         """The config keys that are not as the baseline's, with its values."""
