@@ -57,7 +57,7 @@ COMMANDS = (
     Command("mark_range", "v", "Compare", "mark everything from the last mark to the cursor"),
     Command("mark_all", "asterisk", "Compare", "mark every run the filter shows; again: none"),
     Command("pin", "b", "Compare", "make the run the baseline; again: none", ""),
-    Command("tag", "T", "Compare", "tag the marked runs with a word; -word takes the tag from them"),
+    Command("tag", "T", "Compare", "tag the marked runs with a word; -word takes it away"),
     Command("compare", "d", "Compare", "compare the marked runs, the baseline first", "diff"),
     Command("archive", "a", "Archive", "seal the run into archive/ (asks first)", "archive"),
     Command("check", "c", "Archive", "are the bytes of the archive intact?"),

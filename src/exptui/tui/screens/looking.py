@@ -314,7 +314,7 @@ class Looking(Listed):
             return
         if self.has_class("zoomed"):
             self.remove_class("zoomed")
-            elif self.bridge.cancel():
+        elif self.bridge.cancel():
             self.say("stopping…")
         elif self.query_text or self.marks:
             self.query_text, self.marks = "", frozenset()
