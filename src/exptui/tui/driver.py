@@ -175,13 +175,10 @@ class Driver(LinuxDriver):
 
     def bare(self, widget: Widget) -> Region | None:
         """Where a widget's content is on the screen, if it is all there and nothing lies over it."""
+        if self._closed or not widget.is_attached:  # one that goes has no screen any more
+            return None
         screen = widget.screen
-        if (
-            self._closed
-            or self._app._batch_count
-            or self._app.screen is not screen
-            or screen._layout_required
-        ):
+        if self._app._batch_count or self._app.screen is not screen or screen._layout_required:
             return None
         content = widget.scrollable_content_region
         for other, (

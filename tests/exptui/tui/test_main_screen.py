@@ -274,7 +274,7 @@ async def test_a_run_that_builds_does_not_wait_for_a_slot(tmp_path: Path) -> Non
 
 def shown(app: Exptui) -> str:
     """What the sheet says."""
-    return str(app.screen.query_one("#sheet-lines", Static).content)
+    return str(app.screen.query_one("#sheet-lines", Static).render())
 
 
 @pytest.mark.parametrize("key", ["question_mark", "colon", "y"])
@@ -336,7 +336,7 @@ async def test_range_mark_file_viewer_and_remapped_keys(tmp_path: Path) -> None:
     async with app.run_test(size=(120, 40), notifications=True) as pilot:
         screen = await opened(pilot, app)
         assert any("nonsense is no command" in str(note.message) for note in app._notifications)
-        assert "^q quit" in str(app.screen.query_one("#keys", Lines).content)
+        assert "^q quit" in str(app.screen.query_one("#keys", Lines).render())
         await pilot.press("question_mark")
         await until(pilot, lambda: isinstance(app.screen, Help))
         assert "  M      mark every run" in text(app.screen.query_one("#help", RowList))

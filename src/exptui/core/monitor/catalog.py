@@ -84,6 +84,7 @@ class Snapshot(msgspec.Struct, frozen=True):
     free: int = 0
     problems: tuple[str, ...] = ()
     unread: int = 0
+    settled: bool = True  # everything was looked at once: what comes now is new
 
     def run(self, run_id: str) -> RunRow | None:
         """The run of that id, if it is still there."""
@@ -130,7 +131,14 @@ class Catalog:
         counted = self._roster.counts(frozenset(row.stem for row in last.configs))
         configs = tuple(replace(row, runs=counted[row.stem]) for row in last.configs)
         said = (*last.problems, *self._roster.problems)
-        return replace(last, runs=listed, configs=configs, problems=said, unread=self._roster.unread)
+        return replace(
+            last,
+            runs=listed,
+            configs=configs,
+            problems=said,
+            unread=self._roster.unread,
+            settled=not self._roster.busy,
+        )
 
     def without_runs(self) -> Snapshot:
         """All but the runs."""

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 DEBOUNCE = 100  # ms within which changes become one
-STEP, IDLE_STEP = 50, 100  # ms without a change after which they are given out; each step costs a wake-up
+STEP = 100  # ms without a change after which they are given out; each step costs a wake-up
 BEAT = 1000  # ms after which to look without a change: the release of a lock is not one
 RARELY = 8.0  # s between looks at everything when nothing has changed for long
 NETWORK = {
@@ -71,7 +71,7 @@ class Watcher:
         elif self.polling:
             yield from self._poll(there, at_work, stop)
         else:
-            yield from self._listen(there, stop, names_only, STEP if at_work else IDLE_STEP)
+            yield from self._listen(there, stop, names_only)
 
     def _kind(self, path: Path) -> str:
         try:
@@ -79,9 +79,7 @@ class Watcher:
         except OSError:
             return ""
 
-    def _listen(
-        self, there: set[Path], stop: threading.Event, names_only: Path | None, step: int
-    ) -> Iterator[Found]:
+    def _listen(self, there: set[Path], stop: threading.Event, names_only: Path | None) -> Iterator[Found]:
         from watchfiles import Change, watch
 
         def counts(change: Change, path: str) -> bool:
@@ -92,7 +90,7 @@ class Watcher:
                 *map(str, there),
                 watch_filter=counts if names_only else None,
                 debounce=DEBOUNCE,
-                step=step,
+                step=STEP,
                 stop_event=stop,
                 rust_timeout=BEAT,
                 yield_on_timeout=True,

@@ -40,6 +40,8 @@ class Listed(Base):
     columns: tuple[str, ...] | None
     wanted: str
     show_header: Callable[[], None]
+    begun: bool
+    _finding = True
 
     @property
     def choice(self) -> Choice:
@@ -76,7 +78,9 @@ class Listed(Base):
             rows.header(),
             self.marks,
             lists.no_runs(query, reading=snapshot.unread > 0 or self.listing.runs is EMPTY.runs),
+            first=self._finding,
         )
+        self._finding = not (self.begun and snapshot.settled)
         if self.wanted and rows.find(self.wanted) is not None:
             listed.select(self.wanted)
             self.wanted = ""

@@ -17,6 +17,13 @@ from exptui.tui.driver import colors, terminal
 from exptui.tui.picture import Cell, cells
 
 
+def composed(widget: Widget, strip: Strip) -> list[Cell]:
+    """What the compositor would show of a strip of a widget."""
+    for one in widget.get_line_filters():
+        strip = strip.apply_filter(one, widget.background_colors[1])
+    return cells(strip, colors(widget.app))
+
+
 class DirectView(ScrollView):
     """`repaint` instead of `refresh`, `extend` instead of setting the virtual size; nothing is laid out for either."""
 
@@ -64,10 +71,7 @@ class DirectView(ScrollView):
 
     def cells_of(self, strip: Strip | Segment) -> list[Cell]:
         """As the compositor would show it."""
-        strip = Strip([strip]) if isinstance(strip, Segment) else strip
-        for one in self.get_line_filters():
-            strip = strip.apply_filter(one, self.background_colors[1])
-        return cells(strip, colors(self.app))
+        return composed(self, Strip([strip]) if isinstance(strip, Segment) else strip)
 
     def render_lines(self, crop: Region) -> list[Strip]:
         """The same for the compositor."""

@@ -111,6 +111,8 @@ class RowList(DirectView, can_focus=True):
         Binding("enter", "choose", show=False),
     ]
     cursor: reactive[int] = reactive(0, repaint=False)
+    moved = False
+    """Whether somebody has put the cursor where it is."""
 
     class Highlighted(Message):
         """The cursor moved to another row, or that row is gone; an empty key for an empty list."""
@@ -174,14 +176,21 @@ class RowList(DirectView, can_focus=True):
         header: Row | None = None,
         marks: frozenset[str] = frozenset(),
         empty: str = "",
+        *,
+        first: bool = False,
     ) -> None:
-        """Take over new rows; the cursor stays on its key. Only lines that differ are painted again."""
+        """Take over new rows; the cursor stays on its key. Only lines that differ are painted again.
+
+        `first`: they are still being found; the cursor stays on the first one until somebody moves it.
+        """
         before, at, seen = self.key, self.cursor, self._seen()
         self.rows = rows if isinstance(rows, Source) else _Made(rows)
         self.header, self.marks, self.empty = header, marks, empty or self.empty
         last = max(0, len(self.rows) - 1)
         if at > last or self.key != before:
-            found = self.rows.find(before) if before else None
+            keeps = before and not (first and not self.moved)
+            found = self.rows.find(before) if keeps else None
+            at = at if keeps else 0
             self.cursor = min(at, last) if found is None else found
         size = Size(0, len(self.rows) + self._top)
         if size != self.virtual_size:
@@ -217,6 +226,7 @@ class RowList(DirectView, can_focus=True):
         to = max(0, min(to, len(self.rows) - 1))
         if not self.rows or to == self.cursor:
             return
+        self.moved = True
         old, self.cursor = self.cursor, to
         if not self._in_sight():  # else all of it was painted
             self._repaint_rows(old, to)

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from rich.cells import cell_len
+from rich.segment import Segment
+from rich.style import Style
+from textual.color import Color
 from textual.content import Content
+from textual.strip import Strip
 from textual.widget import Widget
 from textual.widgets import Static
 
+from exptui.tui.driver import colors, terminal
 from exptui.tui.present import Span
+from exptui.tui.widgets.direct import composed
+from exptui.tui.widgets.rows import tones
 
 STYLES = {
     "": "",
@@ -39,18 +46,42 @@ def entitle(widget: Widget, title: Content) -> None:
 
 
 class Lines(Static):
-    """Lines of spans; equal ones are not painted again."""
+    """Lines of spans; equal ones are not painted again, and single ones past the compositor where nothing lies over."""
 
     def __init__(self, *, id: str = "", classes: str = "") -> None:  # noqa: A002  textual's own name
         super().__init__("", id=id or None, classes=classes or None, markup=False)
         self._shown: tuple[tuple[Span, ...], ...] = ()
+        self._toned: tuple[Color | None, Mapping[str, Style]] = None, {}
 
     def show(self, lines: Iterable[Iterable[Span]]) -> None:
         """Take over new lines."""
         new = tuple(tuple(line) for line in lines)
         if new != self._shown:
-            same, self._shown = self._as_high(new), new
-            self.update(block(new), layout=not same)
+            before, same, self._shown = self._shown, self._as_high(new), new
+            if not (same and self._painted(before)):
+                self.refresh(layout=not same)
+
+    def render(self) -> Content:
+        """The lines, for the compositor."""
+        return block(self._shown)
+
+    def _painted(self, before: tuple[tuple[Span, ...], ...]) -> bool:
+        """Paint the lines that changed, each in a row of its own; False where only the compositor can."""
+        driver = terminal(self.app)
+        place = driver.bare(self) if driver else None
+        if driver is None or place is None:
+            return False
+        self._set_dirty()  # should it be composed again it is as it is now
+        base, background = self.rich_style, self.background_colors[1]
+        if self._toned[0] != background:
+            self._toned = background, tones(background, self.app.theme_variables, colors(self.app))
+        for y, (old, line) in enumerate(zip(before, self._shown, strict=True)):
+            if old != line and y < place.height:
+                parts = [Segment(text, base + self._toned[1][tone] if tone else base) for text, tone in line]
+                row = Strip(parts).adjust_cell_length(place.width, base)
+                driver.picture.put(place.y + y, place.x, composed(self, row))
+        driver.soon()
+        return True
 
     def _as_high(self, new: tuple[tuple[Span, ...], ...]) -> bool:
         """Whether these lines surely take the room of the present ones: a layout of the screen is dear."""
