@@ -300,7 +300,7 @@ class MainScreen(Actions, CurveFlow, LogFlow, Nightly, Screen[None]):
 
     def select(self, *, again: bool = False) -> None:
         """Ask for the detail of what the cursor is on, if that is another subject or a changed one."""
-        if not self.begun:
+        if not self.begun or not self.query_one(DetailPane).is_attached:  # not yet, or not any more
             return
         focused = self.focused
         pane = focused.id if focused is not None and focused.id in PANES else self._pane_of_subject()

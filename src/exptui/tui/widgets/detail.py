@@ -92,7 +92,8 @@ class DetailPane(Vertical):
         if name not in self.made:
             for widget in self._make(name):
                 widget.display = name == self.tab
-            self.mount(*self.made[name])
+            if self.is_attached:  # while the screen is being left there is nothing to mount in
+                self.mount(*self.made[name])
 
     def _first(self, name: str, kind: type[W]) -> W:
         """The widget of a tab that has been made, also while the screen is being left."""
