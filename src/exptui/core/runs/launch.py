@@ -185,7 +185,9 @@ def launch(config: Config, settings: Settings, places: Places) -> Path:
                 directory.rmdir()
                 raise
     try:
-        begin(directory, config, freeze(config, trainer, settings, places, directory), places)
+        with storage_errors("see what the run needs"):
+            recipe = freeze(config, trainer, settings, places, directory)
+        begin(directory, config, recipe, places)
     except BaseException:
         with contextlib.suppress(OSError, StorageError):  # then a recovery does it
             discard(directory)
