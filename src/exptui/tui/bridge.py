@@ -17,7 +17,7 @@ from exptui.core.files import Cancel, Progress
 from exptui.core.monitor import places, stamps
 from exptui.core.monitor.catalog import Catalog, RunRow, Snapshot
 from exptui.core.monitor.run_rows import Runs
-from exptui.core.monitor.watch import BEAT, Pace, Watcher
+from exptui.core.monitor.watch import Pace, Watcher
 from exptui.core.runs import queue, run
 from exptui.core.workspace import Workspace
 from exptui.tui.listing import EMPTY, Choice, Lister, Listing
@@ -35,6 +35,9 @@ T = TypeVar("T")
 Post = Callable[[Message], Any]
 MOVE_EVERY = 0.1
 FRAME = 1.0  # seconds at most until the first frame is painted
+LOGS = (
+    2.0  # seconds between two looks when only logs grow: how long ago the last output was is all that changes
+)
 REST = 0.03  # seconds between two looks while runs are read: the screen has keys to answer
 
 
@@ -183,9 +186,9 @@ class Bridge:
                 if watcher.polling != said:
                     said = watcher.polling
                     self.post(WatchingChanged(said))
-                # A log that grows is followed without all this; what else it tells can wait for the beat.
+                # A log that grows is followed without all this; what else it tells can wait.
                 logs_only = bool(found) and all(path.name == "trainer.log" for path in found)
-                if logs_only and time.monotonic() - looked < BEAT / 1000:
+                if logs_only and time.monotonic() - looked < LOGS:
                     continue
                 due = found or self._look.is_set() or pace.due(time.monotonic())
                 if not (due or any(map(_moved, at_work))):

@@ -187,7 +187,8 @@ def _has_long(data: bytes) -> bool:
 
 
 def main() -> None:
-    """Do what the first line of the input asks for."""
+    """Do what the first line of the input asks for, behind whoever waits for a key, and behind what trains."""
+    os.nice(10)
     request = json.loads(sys.stdin.buffer.readline())
     try:
         if request.get("patterns"):
