@@ -19,7 +19,7 @@ __all__ = ["LINE_CAP", "LogIndex", "LogWindow"]
 
 APART = 64 << 20
 """More than this is counted by a process of its own, as no thread of this one can work meanwhile."""
-PATIENCE = 0.02
+PATIENCE = 0.008
 """So long, in seconds, this process is waited for while others may want to read."""
 END = 500
 """So many lines of the end are known before the index is complete."""
