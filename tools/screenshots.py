@@ -101,7 +101,7 @@ PICTURES: dict[str, Steps] = {
     "failed": keys("2", "down", "0"),
     "audit": keys("3", "G", "left_square_bracket"),
     "launch": keys("1", "down", "r"),
-    "compare": keys("2", "G", "space", "k", "space", "d"),
+    "compare": keys("2", "G", "space", "g", "space", "d"),
     "help": keys("question_mark"),
 }
 

@@ -361,12 +361,7 @@ def _wrapped(line: str, width: int) -> list[str]:
     words = line.lstrip(" ")
     begin = line[: len(line) - len(words)]
     return textwrap.wrap(
-        words,
-        width,
-        initial_indent=begin,
-        subsequent_indent=indent,
-        drop_whitespace=True,
-        break_on_hyphens=False,
+        words, width, initial_indent=begin, subsequent_indent=indent, break_on_hyphens=False
     ) or [""]
 
 

@@ -5,15 +5,18 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-import sqlite3
 import stat
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from exptui.core.errors import RunError, UsageError
 from exptui.core.files import canonical_json, sha256_bytes, sha256_file
 from exptui.core.user import cache
+
+if TYPE_CHECKING:
+    import sqlite3  # at work only for runs with inputs
 
 NAME = re.compile(r"[a-z][a-z0-9_]{0,63}")
 RACY = 2_000_000_000
@@ -89,6 +92,8 @@ def _below(top: Path) -> list[Path]:
 
 def _file(path: Path, known: sqlite3.Connection | None, on_bytes: OnBytes) -> str:
     """The digest of one file, remembered for as long as its size, times and inode are the same."""
+    import sqlite3
+
     found, key = path.stat(), os.fsencode(path)
     stamp = f"{found.st_dev} {found.st_ino} {found.st_size} {found.st_mtime_ns} {found.st_ctime_ns}"
     if known:
@@ -105,6 +110,8 @@ def _file(path: Path, known: sqlite3.Connection | None, on_bytes: OnBytes) -> st
 
 def _known() -> sqlite3.Connection | None:
     """What was hashed before, in the user's cache; where there can be none everything is hashed."""
+    import sqlite3
+
     path = cache() / "digests.sqlite"
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)

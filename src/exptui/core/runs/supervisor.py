@@ -24,7 +24,7 @@ from pathlib import Path
 
 import msgspec
 
-from exptui.core.errors import ExptuiError, RunError
+from exptui.core.errors import CorruptError, ExptuiError, RunError
 from exptui.core.files import Lock, pretty_json, write_atomic
 from exptui.core.runs import adopt, build, environment, nightwatch, process, queue, run
 from exptui.core.runs.isolation import Isolation, prepare
@@ -62,7 +62,7 @@ class Supervisor:
         self.attempt = Attempt(attempt=record.attempts)
         self.beaten = float("-inf")
         self.stop_requested = False
-        self.ours = run.stamp(directory)  # of run.json as it was written last
+        self.ours, self.saved = run.stamp(directory), record  # run.json as it was written last
         self.overwritten = False
         os.umask(0o002 if directory.stat().st_mode & stat.S_ISGID else 0o022)
         self.wake, wake_write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
@@ -90,14 +90,19 @@ class Supervisor:
     def _save(self, **changes: object) -> None:
         self.record = msgspec.structs.replace(self.record, **changes)
         run.write(self.directory, self.record)
-        self.ours = run.stamp(self.directory)
+        self.ours, self.saved = run.stamp(self.directory), self.record
 
     def _guard_record(self) -> None:
         """A trainer that writes a run.json of its own must not make its run look like no run of ours."""
-        if self.ours != run.stamp(self.directory) and self.directory.is_dir():
-            self.overwritten = True
-            with contextlib.suppress(OSError):  # the next look tries it again
-                self._save()
+        if self.ours == (now := run.stamp(self.directory)) or not self.directory.is_dir():
+            return
+        with contextlib.suppress(OSError, CorruptError):
+            if run.read(self.directory) == self.saved:  # it was touched, or copied back: the same words
+                self.ours = now
+                return
+        self.overwritten = True
+        with contextlib.suppress(OSError):  # the next look tries it again
+            self._save()
 
     def main(self) -> None:
         """Run the whole life of the run; whatever happens, the record says how it ended."""
@@ -272,9 +277,8 @@ class Supervisor:
         while trainer.poll() is None and not self.stop_requested:
             self._look()
             if not self.record.adopted:
-                with contextlib.suppress(
-                    ExptuiError, OSError
-                ):  # looked for again, and said, when it has ended
+                # It is looked for again when it has ended, and what is wrong is said then.
+                with contextlib.suppress(ExptuiError, OSError):
                     self._look_for_directory()
             if self.night:
                 self.night.look(self._files())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from itertools import groupby
 from operator import itemgetter
 from typing import ClassVar, overload
@@ -18,6 +19,7 @@ from textual.geometry import Size
 from textual.message import Message
 from textual.reactive import reactive
 from textual.strip import Strip
+from textual.widget import Widget
 
 from exptui.tui.driver import colors
 from exptui.tui.present import Span
@@ -43,12 +45,20 @@ class Row(msgspec.Struct, frozen=True):
     right: tuple[Span, ...] = ()
 
 
-def tones(background: Color, theme: Mapping[str, str], colors: ColorSystem | None) -> Mapping[str, Style]:
-    """The styles of the tones, and of the cursor, over a background; `theme`: its variables.
+def tones(widget: Widget) -> Mapping[str, Style]:
+    """The styles of the tones, and of the cursor, over a widget's background.
 
-    Where the `colors` do not show a background, the cursor does without.
+    A style class for each would be matched with every rule, for every widget.
     """
-    color = {name: Color.parse(theme[variable]) for name, variable in COLORS.items()}
+    theme = widget.app.theme_variables
+    shades = tuple(theme[variable] for variable in COLORS.values())
+    return _tones(widget.background_colors[1], shades, colors(widget.app))
+
+
+@lru_cache(maxsize=32)
+def _tones(background: Color, shades: tuple[str, ...], colors: ColorSystem | None) -> Mapping[str, Style]:
+    """Where the `colors` do not show a background, the cursor does without."""
+    color = dict(zip(COLORS, map(Color.parse, shades), strict=True))
     found = {name: Style(color=one.rich_color) for name, one in color.items()}
     return {
         **found,
@@ -156,7 +166,6 @@ class RowList(DirectView, can_focus=True):
         self.header: Row | None = None
         self.marks: frozenset[str] = frozenset()
         self.empty = empty
-        self._toned: tuple[Color | None, Mapping[str, Style]] = None, {}
         self._width = 0
 
     def on_resize(self) -> None:
@@ -275,19 +284,19 @@ class RowList(DirectView, can_focus=True):
         if not self.rows:
             return self._empty_line(y, width)
         if self.header and y == 0:
-            return self._strip(self.header, width, base + self._tones["muted"], marked=False)
+            return self._strip(self.header, width, base + tones(self)["muted"], marked=False)
         at = y + int(self.scroll_y) - self._top
         if at >= len(self.rows):
             return Strip.blank(width, base)
         row = self.rows[at]
         if at == self.cursor:
-            base += self._tones["cursor" if self.has_focus else "blurred"]
+            base += tones(self)["cursor" if self.has_focus else "blurred"]
         return self._strip(row, width, base, marked=row.key in self.marks)
 
     def _empty_line(self, y: int, width: int) -> Strip:
         lines = self.empty.split("\n")
         text = lines[y] if y < len(lines) else ""
-        style = self.rich_style + self._tones["muted"]
+        style = self.rich_style + tones(self)["muted"]
         return Strip([Segment(set_cell_size(f" {text}", width), style)], width)
 
     def _strip(self, row: Row, width: int, base: Style, *, marked: bool) -> Strip:
@@ -305,18 +314,10 @@ class RowList(DirectView, can_focus=True):
             spans.append((text, tone))
             room -= length
         spans += [(" " * room, ""), *row.right]
-        tones = self._tones
+        styles = tones(self)
         # What looks the same is one segment: each costs a screenful of escape codes.
         segments = [
-            Segment("".join(text for text, _ in some), base + tones[tone] if tone else base)
+            Segment("".join(text for text, _ in some), base + styles[tone] if tone else base)
             for tone, some in groupby((span for span in spans if span[0]), key=itemgetter(1))
         ]
         return Strip(segments).adjust_cell_length(width, base)
-
-    @property
-    def _tones(self) -> Mapping[str, Style]:
-        """What each tone is here; a style class for each would be matched with every rule, for every list."""
-        background = self.background_colors[1]
-        if self._toned[0] != background:
-            self._toned = background, tones(background, self.app.theme_variables, colors(self.app))
-        return self._toned[1]

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 
 from rich.cells import cell_len
 from rich.segment import Segment
-from rich.style import Style
-from textual.color import Color
 from textual.content import Content
 from textual.strip import Strip
 from textual.widget import Widget
 from textual.widgets import Static
 
-from exptui.tui.driver import colors, terminal
+from exptui.tui.driver import terminal
 from exptui.tui.present import Span
 from exptui.tui.widgets.direct import composed
 from exptui.tui.widgets.rows import tones
@@ -51,7 +49,6 @@ class Lines(Static):
     def __init__(self, *, id: str = "", classes: str = "") -> None:  # noqa: A002  textual's own name
         super().__init__("", id=id or None, classes=classes or None, markup=False)
         self._shown: tuple[tuple[Span, ...], ...] = ()
-        self._toned: tuple[Color | None, Mapping[str, Style]] = None, {}
 
     def show(self, lines: Iterable[Iterable[Span]]) -> None:
         """Take over new lines."""
@@ -72,12 +69,10 @@ class Lines(Static):
         if driver is None or place is None:
             return False
         self._set_dirty()  # should it be composed again it is as it is now
-        base, background = self.rich_style, self.background_colors[1]
-        if self._toned[0] != background:
-            self._toned = background, tones(background, self.app.theme_variables, colors(self.app))
+        base, styles = self.rich_style, tones(self)
         for y, (old, line) in enumerate(zip(before, self._shown, strict=True)):
             if old != line and y < place.height:
-                parts = [Segment(text, base + self._toned[1][tone] if tone else base) for text, tone in line]
+                parts = [Segment(text, base + styles[tone] if tone else base) for text, tone in line]
                 row = Strip(parts).adjust_cell_length(place.width, base)
                 driver.picture.put(place.y + y, place.x, composed(self, row))
         driver.soon()

@@ -116,19 +116,24 @@ def test_a_name_clash_is_a_failure_and_nothing_is_lost(tmp_path: Path) -> None:
     assert (space.results / "own_1/x").read_text() == "1\n"
 
 
-def test_a_directory_somebody_else_writes_in_is_not_taken_over(tmp_path: Path) -> None:
-    go = tmp_path / "go"
+def adopted_beside_another(parent: Path) -> tuple[Workspace, str, Path]:
+    """A run that has taken its trainer's directory and waits for `go`, and another directory of the very config."""
     space = adopting(
-        tmp_path, f"echo 1 > experiments/results/own_1/model; until [ -e {go} ]; do sleep 0.02; done"
+        parent, f"echo 1 > experiments/results/own_1/model; until [ -e {parent}/go ]; do sleep 0.02; done"
     )
     run_id = space.run("a").name
     until(lambda: (r := space.show(run_id).record) and r.adopted == "own_1")
     by_hand = space.results / "by_hand"
     by_hand.mkdir()
     (by_hand / "config.toml").write_bytes(space.config("a").data)
+    return space, run_id, by_hand
+
+
+def test_a_directory_somebody_else_writes_in_is_not_taken_over(tmp_path: Path) -> None:
+    space, run_id, by_hand = adopted_beside_another(tmp_path)
     with (by_hand / "log").open("w") as log:
         log.write("begun")
-        go.touch()
+        (tmp_path / "go").touch()
         view = last(space, run_id)
     assert view.state is RunState.FINISHED
     assert (view.path / "model").read_text() == "1\n"
@@ -136,14 +141,8 @@ def test_a_directory_somebody_else_writes_in_is_not_taken_over(tmp_path: Path) -
 
 
 def test_two_directories_of_one_config_are_a_failure_and_both_stay(tmp_path: Path) -> None:
-    go = tmp_path / "go"
-    space = adopting(tmp_path, f"until [ -e {go} ]; do sleep 0.02; done")
-    run_id = space.run("a").name
-    until(lambda: (r := space.show(run_id).record) and r.adopted == "own_1")
-    by_hand = space.results / "by_hand"
-    by_hand.mkdir()
-    (by_hand / "config.toml").write_bytes(space.config("a").data)
-    go.touch()
+    space, run_id, by_hand = adopted_beside_another(tmp_path)
+    (tmp_path / "go").touch()
     view = last(space, run_id)
     assert view.record is not None
     assert view.record.exit is not None

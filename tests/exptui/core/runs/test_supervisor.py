@@ -76,6 +76,12 @@ def test_a_run_json_written_last_is_a_failure_too(tmp_path: Path) -> None:
     assert space.view(directory).state is RunState.FAILED
 
 
+def test_a_run_json_that_is_touched_or_copied_back_is_no_other_one(tmp_path: Path) -> None:
+    space = workspace(tmp_path, 'cd "$EXPTUI_OUTPUT"; cp run.json x; mv x run.json; touch run.json')
+    view = last(space, space.run("a").name)
+    assert view.state is RunState.FINISHED, view.record
+
+
 def test_a_run_that_ends_between_two_looks_is_not_called_lost(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
