@@ -355,14 +355,11 @@ def audit_rows(audits: Sequence[AuditReport], at_work: State | None = None, widt
 
 
 def _wrapped(line: str, width: int) -> list[str]:
-    """Its words in rows, the later ones below the text and not below what names it."""
-    beside = re.match(r" *(\S+ ?\S* {2,})?", line)
-    indent = " " * min(beside.end() if beside else 0, width // 2)
-    words = line.lstrip(" ")
-    begin = line[: len(line) - len(words)]
-    return textwrap.wrap(
-        words, width, initial_indent=begin, subsequent_indent=indent, break_on_hyphens=False
-    ) or [""]
+    """What it says in rows, each beside what names it and not below."""
+    named = re.match(r" *(\S+ ?\S* {2,})?", line)
+    head = named[0] if named and len(named[0]) <= width // 2 else ""
+    rows = textwrap.wrap(line[len(head) :], width - len(head), break_on_hyphens=False)
+    return [(head if at == 0 else " " * len(head)) + row for at, row in enumerate(rows or [""])]
 
 
 def _tone(line: str) -> present.Tone:

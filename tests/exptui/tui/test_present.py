@@ -104,6 +104,10 @@ def test_an_audit_leads_with_the_divergence() -> None:
     narrow = ["".join(text for text, _ in row.left) for row in overview.audit_rows([report], width=30)]
     assert narrow[:2] == ["✗ DIVERGED  at cycle 3 (loss 1", "            → 2), 1 of 2 files"]
     assert "".join(narrow).replace(" ", "") == "".join(texts).replace(" ", "")
+    assert overview._wrapped("identity     " + "a" * 20, 28) == [
+        "identity     " + "a" * 15,
+        " " * 13 + "a" * 5,
+    ]
 
 
 def test_every_command_has_an_action_a_key_and_a_line_of_help() -> None:
