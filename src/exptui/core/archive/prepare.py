@@ -38,7 +38,7 @@ def prepare(view: RunView, *, incomplete: bool) -> tuple[Seed, bytes]:
         observational=record.recipe.observational if record else (),
     )
     with storage_errors("read the run's files"):
-        numbers = metrics.read(view.path)
+        numbers = metrics.read(view.path, metrics.SAMPLES)
         tail = LogTail(view.path / "trainer.log", CARD_LINES, WITHIN)
         log = [clean_line(line) for line in tail.read()][-CARD_LINES:]
     card = {

@@ -11,6 +11,8 @@ from operator import lt
 
 from exptui.core.curves.series import Column, Series
 
+FRESH = 1 << 16  # rows between two times of thinning out
+
 
 class Group:
     """Metrics with the same steps. Rows come in any order; `settle` sorts them, and the last row of a step counts.
@@ -95,11 +97,38 @@ class Columns:
 
     def snapshot(self) -> dict[str, Series]:
         """The series as they are now, ready to be drawn."""
+        found = self.series()
+        for one in found.values():
+            one.column.pyramid()
+        return found
+
+    def series(self) -> dict[str, Series]:
+        """The same, for who draws nothing."""
         for group in self.groups():
             group.settle()
-            for column in group.columns.values():
-                column.pyramid()
         return {
             name: Series(group.steps, group.columns[name], len(group.steps))
             for name, group in self.home.items()
         }
+
+
+class Thinned(Columns):
+    """Of all metrics so many points that their extremes are still to be seen: it stays small, however long they are."""
+
+    def __init__(self, most: int) -> None:
+        super().__init__()
+        self._most, self._fresh = most, 0
+
+    def add(self, steps: list[float], values: Mapping[str, list[float]]) -> None:
+        """Append rows, and thin out what there is now and then; a row that comes again later still counts."""
+        super().add(steps, values)
+        self._fresh += len(steps)
+        if self._fresh >= FRESH:
+            thin = {name: one.sampled(self._most) for name, one in self.series().items()}
+            self.home, self._fresh = {}, 0
+            for name, points in thin.items():
+                super().add([step for step, _ in points], {name: [value for _, value in points]})
+
+    def snapshot(self) -> dict[str, Series]:
+        """As `series`: nobody draws these."""
+        return self.series()

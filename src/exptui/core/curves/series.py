@@ -215,10 +215,11 @@ class Series:
         kept: set[int] = {0, self.count - 1}
         for number in range(most // 2):
             start, end = int(number * size), min(int((number + 1) * size), self.count)
-            at = bisect_left(self.column.holes, start)
-            if at < len(self.column.holes) and self.column.holes[at] < end:
-                kept.add(self.column.holes[at])
-            part = values[start:end]
-            if numbers := [value for value in part if not math.isnan(value)]:
+            part: Sequence[float] = values[start:end]
+            numbers = part
+            if not self.column.whole(start, end):
+                kept.add(self.column.holes[bisect_left(self.column.holes, start)])
+                numbers = [value for value in part if not math.isnan(value)]
+            if numbers:
                 kept |= {start + part.index(min(numbers)), start + part.index(max(numbers))}
         return [self[at] for at in sorted(kept)]

@@ -6,11 +6,14 @@ import math
 import random
 from array import array
 from itertools import pairwise
+from unittest import mock
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from exptui.core.curves import columns
+from exptui.core.curves.columns import Columns, Thinned
 from exptui.core.curves.series import BUCKET, FACTOR, Column, Kind, Series
 
 ANY = st.floats() | st.sampled_from([0.0, -0.0, math.nan, math.inf, -math.inf, 1.5e308, -1.0])
@@ -100,3 +103,33 @@ def test_a_series_is_the_length_it_was() -> None:
     steps.append(2.0)
     assert (list(series), series.not_finite, len(series.between(-9, 9))) == ([(0, 1), (1, 2)], 0, 2)
     assert Series(steps, column, 2) == series != Series(steps, column, 3)
+
+
+@given(st.integers(0, 2), st.lists(st.tuples(st.integers(0, 40), ANY), min_size=1, max_size=400))
+def test_what_is_thinned_out_keeps_extremes_ends_and_the_last_row_of_a_step(
+    less: int, rows: list[tuple[int, float]]
+) -> None:
+    exact, thin = Columns(), Thinned(8)
+    with mock.patch.object(columns, "FRESH", 10 + less):
+        for at in range(0, len(rows), 7):
+            part = rows[at : at + 7]
+            for sink in (exact, thin):
+                sink.add(
+                    [float(x) for x, _ in part], {"a": [y for _, y in part], "b": [float(x) for x, _ in part]}
+                )
+    for name, whole in exact.series().items():
+        kept, points = thin.snapshot()[name], list(map(repr, whole))
+        assert {repr(whole[0]), repr(whole[-1])} <= set(map(repr, kept))
+        assert [x for x, _ in kept] == sorted({x for x, _ in kept})
+        assert all(repr(one) in points for one in kept)
+
+
+def test_what_is_thinned_out_stays_small_and_shows_every_spike() -> None:
+    thin = Thinned(100)
+    for start in range(0, 1 << 18, 1 << 12):
+        values = [1e9 if at == 77_777 else float(at % 10) for at in range(start, start + (1 << 12))]
+        thin.add([float(at) for at in range(start, start + (1 << 12))], {"a": values})
+    kept = thin.snapshot()["a"]
+    assert len(kept) < columns.FRESH + 200
+    assert (77_777.0, 1e9) in list(kept)
+    assert kept[-1][0] == (1 << 18) - 1
