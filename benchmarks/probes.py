@@ -116,7 +116,7 @@ def index(path: str) -> Found:
     found: Found = {}
     lines = LogIndex(Path(path))
     with spent(found):
-        while lines.grow():
+        while lines.grow(patience=0.05):
             pass
     return {**found, "lines": lines.count}
 

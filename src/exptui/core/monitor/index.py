@@ -19,8 +19,6 @@ __all__ = ["LINE_CAP", "LogIndex", "LogWindow"]
 
 APART = 64 << 20
 """More than this is counted by a process of its own, as no thread of this one can work meanwhile."""
-PATIENCE = 0.008
-"""So long, in seconds, this process is waited for while others may want to read."""
 END = 500
 """So many lines of the end are known before the index is complete."""
 NEAR = 10_000
@@ -112,8 +110,11 @@ class LogIndex:
         with self._lock:
             return self._end_at if self._end else None
 
-    def grow(self, budget: int = 8 << 20) -> bool:
-        """Index more, at most `budget` bytes in this process; True while there is more to do."""
+    def grow(self, budget: int = 8 << 20, patience: float = 0.0) -> bool:
+        """Index more, at most `budget` bytes in this process; True while there is more to do.
+
+        Another process is waited for with `patience`, in seconds; meanwhile nobody reads.
+        """
         with self._lock, _opened(self.path) as fd:
             if fd is None:
                 self._restart(None)
@@ -125,7 +126,7 @@ class LogIndex:
             if identity != self._identity or not all(part.continues(fd) for part in self._parts()):
                 self._restart(identity)
             if self._scan or (size - self._head.end > APART and not self._here):
-                self._grow_apart(fd)
+                self._grow_apart(fd, patience)
             else:
                 self._head.grow(fd, min(size, self._head.end + budget))
             self.complete = self._head.end >= size
@@ -135,12 +136,12 @@ class LogIndex:
     def _parts(self) -> list[Lines]:
         return [self._head, self._end] if self._end else [self._head]
 
-    def _grow_apart(self, fd: int) -> None:
+    def _grow_apart(self, fd: int, patience: float) -> None:
         head = self._head
         if self._scan is None:
             head.adopt(fd, array("Q"))
             self._scan = Scan(self.path, start=head.end, newlines=head.newlines, block=self.block)
-        for frame in self._scan.frames(PATIENCE):
+        for frame in self._scan.frames(patience):
             head.adopt(fd, frame.numbers)
             if frame.kind == CAUGHT_UP:
                 self.close()

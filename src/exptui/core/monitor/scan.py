@@ -187,8 +187,7 @@ def _has_long(data: bytes) -> bool:
 
 
 def main() -> None:
-    """Do what the first line of the input asks for, behind whoever waits for a key, and behind what trains."""
-    os.nice(10)
+    """Do what the first line of the input asks for."""
     request = json.loads(sys.stdin.buffer.readline())
     try:
         if request.get("patterns"):

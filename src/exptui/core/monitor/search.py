@@ -19,6 +19,7 @@ from typing import NamedTuple
 from exptui.core.monitor.scan import CAUGHT_UP, HEAD, STUCK
 
 PIPE = 1 << 20
+BEHIND = 10
 ENVIRONMENT = {
     "OPENBLAS_NUM_THREADS": "1",  # more of them only take longer to start
     # Blocks are freed and asked for again all the time: the memory is kept, or clearing it is most of the work.
@@ -50,6 +51,8 @@ class Scan:
             env={**os.environ, **ENVIRONMENT},
             start_new_session=True,
         )
+        # Behind whoever waits for a key, and behind what trains, from its first moment on.
+        os.setpriority(os.PRIO_PROCESS, self._process.pid, os.getpriority(os.PRIO_PROCESS, 0) + BEHIND)
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         self._in, self._out = self._process.stdin, self._process.stdout
@@ -126,10 +129,10 @@ class Progress:
 
 
 class Search:
-    """Lines that match every pattern. One thread waits; any may ask what was found."""
+    """Lines that match every pattern. One thread waits, which starts its process; any may ask what was found."""
 
     def __init__(self, path: Path, *patterns: str) -> None:
-        self.patterns = patterns
+        self.path, self.patterns = path, patterns
         self.hits = array("Q")
         """The numbers, from 0, of the matching lines found so far."""
         self.progress = Progress(0, 0, done=False)
@@ -139,19 +142,22 @@ class Search:
         """Whether the log has grown since the process was told to go on."""
         self._killed = False
         self._lock = threading.Lock()
-        self._scan = Scan(path, patterns=patterns)
-        self.pid = self._scan.pid
+        self._scan: Scan | None = None
 
     def wait(self) -> Progress:
         """How far it is as soon as something has happened."""
-        for frame in self._scan.frames(None):
-            self._take(frame)
-        if (code := self._scan.code) is not None:
+        if (scan := self._scan) is None:
+            scan = self._scan = Scan(self.path, patterns=self.patterns)
+            if self._killed:
+                scan.kill()
+        for frame in scan.frames(None):
+            self._take(scan, frame)
+        if (code := scan.code) is not None:
             why = f"ended by signal {-code}" if code < 0 else f"ended with code {code}"
             self._moved(ended="cancelled" if self._killed else why, stuck=None)
         return self.progress
 
-    def _take(self, frame: Frame) -> None:
+    def _take(self, scan: Scan, frame: Frame) -> None:
         if frame.kind == STUCK:
             self._moved(stuck=frame.first)
             return
@@ -164,7 +170,7 @@ class Search:
             self._moved(count=len(self.hits), offset=frame.offset, done=done, stuck=None)
             if frame.kind == CAUGHT_UP and self._more:
                 self._more = False
-                self._scan.go_on()
+                scan.go_on()
 
     def _moved(self, **changes: object) -> None:
         self.progress = replace(self.progress, **changes)  # type: ignore[arg-type]
@@ -174,14 +180,15 @@ class Search:
         with self._lock:
             if not self.progress.done:
                 self._more = True
-            elif not self.progress.ended:
+            elif self._scan and not self.progress.ended:
                 self._moved(done=False)
                 self._scan.go_on()
 
     def kill(self) -> None:
         """Cancel it."""
         self._killed = True
-        self._scan.kill()
+        if self._scan:
+            self._scan.kill()
 
     def slice(self, first: int, count: int) -> tuple[int, ...]:
         """Some of the matching lines."""

@@ -18,6 +18,7 @@ from exptui.tui.widgets.text import Lines
 
 if TYPE_CHECKING:
     from textual.screen import Screen
+    from textual.timer import Timer
 
     from exptui.core.monitor.detail import Subject
     from exptui.core.monitor.index import LogWindow
@@ -29,6 +30,9 @@ if TYPE_CHECKING:
     Base = Screen[None]
 else:
     Base = object
+
+
+LOOK = 0.02  # seconds between two looks at what has been indexed
 
 
 class LogFlow(Base):
@@ -47,6 +51,7 @@ class LogFlow(Base):
         self._attended: list[Search] = []
         self._numbered: int | None = None
         self._grew = 0.0
+        self._again: Timer | None = None
 
     @cached_property
     def logs(self) -> LogReader:
@@ -145,11 +150,12 @@ class LogFlow(Base):
         before = view.count
         view.show(window)
         self._followed(window, before)
-        if not window.complete:
-            self._ask_again()
+        if not window.complete and self._again is None:
+            self._again = self.set_timer(LOOK, self._ask_again)
         self._tell()
 
     def _ask_again(self) -> None:
+        self._again = None
         place = self._place()
         self.log_bridge.ask("log", lambda: self.logs.more(place), partial(self._show_log, self.log_of))
 

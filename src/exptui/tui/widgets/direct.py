@@ -11,6 +11,7 @@ from textual.filter import ANSIToTruecolor, LineFilter
 from textual.geometry import Region, Size
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
+from textual.timer import Timer
 from textual.widget import Widget
 
 from exptui.tui.driver import colors, terminal
@@ -30,7 +31,10 @@ class DirectView(ScrollView):
     base: Style | None = None
     """Its style while it is painted: to find it out costs more than a line."""
     holding = False
-    """While much is changed at once: it is painted when all is."""
+    """While much is changed at once: it is painted by `release` when all is."""
+    _missed = False
+    """Whether it was to be painted meanwhile."""
+    _patience: Timer | None = None
 
     def shown_rows(self) -> Iterable[list[Cell]]:
         """What is in sight, row by row, cell by cell."""
@@ -42,6 +46,7 @@ class DirectView(ScrollView):
 
     def repaint(self, only: Collection[int] | None = None) -> None:
         """Show it as it is now, or some rows of it."""
+        self._missed = self.holding
         if self.holding:
             return
         self._move_bar()
@@ -57,6 +62,18 @@ class DirectView(ScrollView):
             if y < place.height:
                 driver.picture.put(place.y + y, place.x, row)
         driver.soon()
+
+    def hold(self, seconds: float) -> None:
+        """Paint nothing until `release`, and for no longer than this."""
+        self.holding, self._patience = True, self.set_timer(seconds, self.release)
+
+    def release(self) -> None:
+        """Go on, with what was to be painted meanwhile."""
+        if self._patience is not None:
+            self._patience.stop()
+        self.holding = False
+        if self._missed:
+            self.repaint()
 
     def extend(self, size: Size) -> None:
         """The room there is to scroll in."""

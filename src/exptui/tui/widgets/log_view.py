@@ -32,6 +32,7 @@ from exptui.tui.widgets.log_lines import MUTED, Places, plain, styled, wrapped
 from exptui.tui.widgets.log_search import ERRORS, compiled, fitted, matched, spans
 
 MARGIN = 200  # lines asked for beyond those in sight, on either side
+PATIENCE = 0.1  # seconds that a frame waits for lines: one with gaps would hold up the one that follows
 HIT = Style(reverse=True, bold=True)
 CURRENT = Style(bold=True, underline=True)
 
@@ -130,6 +131,7 @@ class LogView(DirectView, can_focus=True):
         self._asked = False
         old, top = self._window, self._places.locate(self.scroll_offset.y)
         if window == old:
+            self.release()
             return
         if window.generation != old.generation:
             self._paused_at, self._widest, self._hit, self._goal = window.count, 0, None, None
@@ -139,9 +141,9 @@ class LogView(DirectView, can_focus=True):
                 top = top[0] + window.moved, top[1]
         self._window, self.holding = window, True
         still = self._lay_out(top) and not self.wrap
-        self.holding = False
         if not still or any(old.at(line) != window.at(line) for line in range(*self._in_sight())):
             self.repaint()
+        self.release()
         self._ask()
         self._tell()
 
@@ -227,11 +229,11 @@ class LogView(DirectView, can_focus=True):
         return Strip.join([Strip(before), strip, Strip(after)]).apply_style(base)
 
     def watch_scroll_y(self, old_value: float, new_value: float) -> None:
-        super().watch_scroll_y(old_value, new_value)
         if round(new_value) < min(round(old_value), self.max_scroll_y):
             self.following = False
         self._widen()
         self._ask()
+        super().watch_scroll_y(old_value, new_value)
 
     def watch_following(self) -> None:
         self._paused_at = self._window.count
@@ -316,6 +318,7 @@ class LogView(DirectView, can_focus=True):
         missing = top < window.first or min(bottom, window.count) > window.first + len(window.lines)
         if missing and not self._asked and top < window.count:
             self._asked = True
+            self.hold(PATIENCE)
             self.post_message(self.Wanted(*self.needs(window.count)))
 
     def _in_sight(self) -> tuple[int, int]:

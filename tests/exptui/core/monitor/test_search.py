@@ -54,6 +54,11 @@ def wait(search: Search, true: Callable[[Progress], bool]) -> Progress:
     return search.progress
 
 
+def pid_of(search: Search) -> int:
+    assert search._scan is not None
+    return search._scan.pid
+
+
 def found(search: Search) -> list[int]:
     progress = wait(search, lambda progress: not progress.running)
     assert not progress.ended
@@ -161,7 +166,7 @@ def test_a_pattern_that_backtracks_for_ever_is_told_of_and_stopped(begin: Callab
     assert progress.running
     search.kill()
     assert wait(search, lambda progress: bool(progress.ended)).ended == "cancelled"
-    assert not Path(f"/proc/{search.pid}").exists()
+    assert not Path(f"/proc/{pid_of(search)}").exists()
 
 
 def test_many_alternatives(begin: Callable[..., Search]) -> None:
@@ -171,11 +176,25 @@ def test_many_alternatives(begin: Callable[..., Search]) -> None:
 
 def test_killed_from_outside_it_says_so(begin: Callable[..., Search]) -> None:
     search = begin(b"aaa\n" + TRAP, ENDLESS)
-    os.kill(search.pid, signal.SIGKILL)
+    wait(search, lambda progress: progress.stuck is not None)
+    os.kill(pid_of(search), signal.SIGKILL)
     progress = wait(search, lambda progress: bool(progress.ended))
     assert progress.ended == "ended by signal 9"
     search.go_on()
     assert search.wait().ended
+
+
+def test_killed_before_it_began_it_ends(begin: Callable[..., Search]) -> None:
+    search = begin(TRAP, ENDLESS)
+    search.kill()
+    assert wait(search, lambda progress: bool(progress.ended)).ended == "cancelled"
+
+
+def test_its_process_stands_behind_ours(begin: Callable[..., Search]) -> None:
+    search = begin(TRAP, ENDLESS)
+    wait(search, lambda progress: progress.stuck is not None)
+    ours = os.getpriority(os.PRIO_PROCESS, 0)
+    assert os.getpriority(os.PRIO_PROCESS, pid_of(search)) == min(19, ours + 10)
 
 
 def test_a_log_that_comes_later(begin: Callable[..., Search], tmp_path: Path) -> None:
@@ -194,8 +213,9 @@ def test_it_ends_with_who_started_it_even_when_a_pattern_hangs(tmp_path: Path) -
     path.write_bytes(TRAP)
     code = (
         "import sys, os; from pathlib import Path; from exptui.core.monitor.search import Search\n"
-        "search = Search(Path(sys.argv[1]), sys.argv[2]); print(search.pid, flush=True)\n"
+        "search = Search(Path(sys.argv[1]), sys.argv[2])\n"
         "while search.wait().stuck is None: pass\n"
+        "print(search._scan.pid, flush=True)\n"
         "os.kill(os.getpid(), 9)"
     )
     run = subprocess.run(

@@ -15,6 +15,7 @@ from exptui.core.monitor import index
 from exptui.core.monitor.lines import BLOCK
 from exptui.tui.app import Exptui
 from exptui.tui.screens.main import MainScreen
+from exptui.tui.widgets import log_view
 from exptui.tui.widgets.log_view import LogView
 from support import finished, workspace
 from tui_support import opened, until
@@ -141,11 +142,30 @@ async def test_a_pattern_that_takes_for_ever_is_told_of_and_cancelled(tmp_path: 
 async def test_a_search_that_is_killed_says_so(tmp_path: Path) -> None:
     async with shown(tmp_path, TRAP) as log:
         log.view.search("(a+)+$")
-        await log.until(lambda: log.screen.logs.searching)
+        await log.until(lambda: (search := log.screen.logs.searching) and search._scan)
         search = log.screen.logs.searching
         assert search
-        os.kill(search.pid, signal.SIGKILL)
+        assert search._scan
+        os.kill(search._scan.pid, signal.SIGKILL)
         await log.says("ended by signal 9; n starts again")
+
+
+@pytest.mark.parametrize("patience", [0.01, 60.0])
+async def test_a_frame_waits_a_moment_for_the_lines_it_lacks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, patience: float
+) -> None:
+    painted: list[str] = []
+    monkeypatch.setattr(log_view, "PATIENCE", patience)
+    async with shown(tmp_path, LINES) as log:
+        monkeypatch.setattr(log.view, "_move_bar", lambda: painted.append(log.rows[0]))
+        with log.screen.logs.lock:  # its thread cannot read
+            log.view.action_top()
+            if patience < 1:
+                await log.until(lambda: painted)
+            await log.pilot.pause()
+            assert painted == ["…"] * (patience < 1)
+        await log.until(lambda: painted[-1:] == ["line 0"])
+        assert painted.count("…") == (patience < 1)
 
 
 async def test_the_end_is_there_before_the_index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
