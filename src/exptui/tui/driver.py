@@ -160,8 +160,7 @@ class Driver(LinuxDriver):
 
     def _go_on(self, measure: Callable[[], None]) -> None:
         measure()
-        if self._timer is None:
-            self.soon()
+        self.soon()
 
     def process_message(self, message: Message) -> None:
         """Take the terminal's answers out of what is typed."""

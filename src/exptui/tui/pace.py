@@ -12,6 +12,8 @@ FRAME = 0.05
 """Seconds between two frames of what changes by itself."""
 TOUCHED = 1 / 60
 """The same in the quarter of a second after somebody typed or scrolled."""
+TINY = 128
+"""Bytes of a frame (a clock, a number) that does not hold up for long what comes behind it."""
 CAP = 64_000
 """Bytes a second that are not exceeded for long, however fast the terminal is."""
 THRIFT = 5_500
@@ -88,7 +90,8 @@ class Pace:
             and (not urgent or self._flight >= IN_FLIGHT)
         ):
             return FRAME
-        return max(0.0, self._last + (TOUCHED if urgent else self._period(CAP)) - now)
+        soon = urgent or self._bytes <= TINY
+        return max(0.0, self._last + (TOUCHED if soon else self._period(CAP)) - now)
 
     def period(self, news: float) -> float:
         """Seconds between two frames that repaint a pane of which a share of `news` is new in the time of a frame.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from exptui.tui.pace import CAP, FRAME, LOST, THRIFT, TOUCHED, Pace
+from exptui.tui.pace import CAP, FRAME, LOST, THRIFT, TINY, TOUCHED, Pace
 
 
 class Link:
@@ -98,3 +98,12 @@ def test_few_new_lines_in_a_pane_wait_for_each_other() -> None:
     assert link.pace.period(1.0) == FRAME
     link.run(1, 150)
     assert link.pace.period(1 / 33) == FRAME
+
+
+def test_a_tiny_frame_hardly_holds_up_what_comes_behind_it() -> None:
+    link = Link(1e9, 0.001)
+    link.run(1, 500)
+    link.pace.sent(TINY)
+    assert 0 < link.pace.wait() <= TOUCHED
+    link.pace.sent(TINY + 1)
+    assert link.pace.wait() > TOUCHED

@@ -10,11 +10,12 @@ from rich.style import Style
 from textual.filter import ANSIToTruecolor, LineFilter
 from textual.geometry import Region, Size
 from textual.scroll_view import ScrollView
+from textual.scrollbar import ScrollBar
 from textual.strip import Strip
 from textual.timer import Timer
 from textual.widget import Widget
 
-from exptui.tui.driver import colors, terminal
+from exptui.tui.driver import Driver, colors, terminal
 from exptui.tui.picture import Cell, cells
 
 
@@ -49,8 +50,8 @@ class DirectView(ScrollView):
         self._missed = self.holding
         if self.holding:
             return
-        self._move_bar()
         driver = terminal(self.app)
+        self._move_bar(driver)
         place = driver.bare(self) if driver else None
         if driver is None or place is None:
             self.refresh(*(Region(0, y, self.size.width, 1) for y in only or ()))
@@ -100,8 +101,8 @@ class DirectView(ScrollView):
         if round(old_value) != round(new_value):
             self.repaint()
 
-    def _move_bar(self) -> None:
-        """Paint the scrollbar again if anything of it moved by an eighth of a cell."""
+    def _move_bar(self, driver: Driver | None) -> None:
+        """Paint the scrollbar again if anything of it moved by an eighth of a cell: with the lines, in the same frame."""
         bar, shown = self.vertical_scrollbar, self.size.height
 
         def thumb(of: float, at: float) -> tuple[int, int]:
@@ -109,5 +110,14 @@ class DirectView(ScrollView):
             return round(size * 8), round((shown - size) * at / max(1, of - shown) * 8)
 
         height, y = self.virtual_size.height, self.scroll_y
-        if thumb(bar.window_virtual_size, bar.position) != thumb(height, y):
+        if thumb(bar.window_virtual_size, bar.position) == thumb(height, y):
+            return
+        place = driver.bare(bar) if driver else None
+        if driver is None or place is None:
             bar.window_virtual_size, bar.position = height, y
+            return
+        bar.set_reactive(ScrollBar.window_virtual_size, height)
+        bar.set_reactive(ScrollBar.position, y)
+        bar._set_dirty()  # noqa: SLF001  `refresh` would have it composed as well
+        for row, strip in enumerate(bar.render_lines(Region(0, 0, *place.size))):
+            driver.picture.put(place.y + row, place.x, composed(bar, strip))

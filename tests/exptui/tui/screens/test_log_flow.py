@@ -157,7 +157,7 @@ async def test_a_frame_waits_a_moment_for_the_lines_it_lacks(
     painted: list[str] = []
     monkeypatch.setattr(log_view, "PATIENCE", patience)
     async with shown(tmp_path, LINES) as log:
-        monkeypatch.setattr(log.view, "_move_bar", lambda: painted.append(log.rows[0]))
+        monkeypatch.setattr(log.view, "_move_bar", lambda _: painted.append(log.rows[0]))
         with log.screen.logs.lock:  # its thread cannot read
             log.view.action_top()
             if patience < 1:
