@@ -239,13 +239,13 @@ def _lines_of_runs(workspace: Workspace, runs: Runs, order: Sequence[int], notes
 
 
 def _numbers(final: dict[str, float]) -> str:
-    """The metrics a trainer reported at the end, else the last ones of its series; six of them."""
+    """Six of the metrics, those of training only where there are no others, what tells better from worse first."""
     from exptui.core.compare.deltas import number_text
+    from exptui.core.directions import direction
 
     plain = {name: value for name, value in final.items() if not name.startswith(("train", "validate"))}
-    return "  ".join(
-        f"{clean(name)} {number_text(value)}" for name, value in list((plain or final).items())[:6]
-    )
+    names = sorted(plain or final, key=lambda name: not direction(name))[:6]
+    return "  ".join(f"{clean(name)} {number_text(final[name])}" for name in names)
 
 
 def _noted(notes: Notes, run_id: str) -> dict[str, object]:
