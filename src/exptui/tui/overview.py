@@ -15,6 +15,7 @@ from exptui.core.curves.series import Series
 from exptui.core.directions import BY_NAME, Directions
 from exptui.core.monitor.catalog import ArchiveRow, ConfigRow, RunRow, Snapshot
 from exptui.core.monitor.detail import Detail, FileFact
+from exptui.core.monitor.progress import total
 from exptui.core.monitor.text import clean, clean_line
 from exptui.core.runs.run import RunState
 from exptui.tui import present
@@ -200,13 +201,11 @@ def _alerts(detail: Detail, now: float) -> list[Line]:
 
 def _progress(row: RunRow, width: int, now: float) -> Line:
     share, took = present.progress(row), present.duration(row.view.record, now)
-    step = (
-        f"epoch {row.step or 0}/{row.steps}"
-        if row.steps
-        else f"step {row.step}"
-        if row.step is not None
-        else ""
-    )
+    counted = (row.view.record.recipe.progress if row.view.record else "") or total(row.flat)[0]
+    unit = "epoch" if row.steps and "epoch" in counted.lower() else "step"
+    step = f"{unit} {row.step or 0}/{row.steps}" if row.steps else ""
+    if row.step is not None and not row.steps:
+        step = f"step {row.step}"
     if row.view.state is RunState.QUEUED:
         preparing = row.view.record is not None and row.view.record.run_lock is not None
         return [("preparing: see prepare.log" if preparing else "waiting for a slot", "warn")]
