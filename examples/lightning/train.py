@@ -13,7 +13,9 @@ class Sine(L.LightningModule):
     def __init__(self, lr, hidden):
         super().__init__()
         self.save_hyperparameters()
-        self.net = nn.Sequential(nn.Linear(1, hidden), nn.Tanh(), nn.Linear(hidden, hidden), nn.Tanh(), nn.Linear(hidden, 1))
+        self.net = nn.Sequential(
+            nn.Linear(1, hidden), nn.Tanh(), nn.Linear(hidden, hidden), nn.Tanh(), nn.Linear(hidden, 1)
+        )
 
     def training_step(self, batch, _):
         x, y = batch

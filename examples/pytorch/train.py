@@ -43,7 +43,11 @@ def main():
     train, val = random_split(spirals(3000), [2400, 600])
     train, val = DataLoader(train, args.batch_size, shuffle=True), DataLoader(val, 600)
     model = nn.Sequential(
-        nn.Linear(2, args.hidden), nn.ReLU(), nn.Linear(args.hidden, args.hidden), nn.ReLU(), nn.Linear(args.hidden, 2)
+        nn.Linear(2, args.hidden),
+        nn.ReLU(),
+        nn.Linear(args.hidden, args.hidden),
+        nn.ReLU(),
+        nn.Linear(args.hidden, 2),
     )
     optimizer = torch.optim.Adam(model.parameters(), lr=args.lr)
     args.save_dir.mkdir(parents=True, exist_ok=True)

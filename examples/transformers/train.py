@@ -39,7 +39,9 @@ def accuracy(prediction):
 
 
 def main():
-    model_args, training_args = HfArgumentParser((ModelArguments, TrainingArguments)).parse_args_into_dataclasses()
+    model_args, training_args = HfArgumentParser(
+        (ModelArguments, TrainingArguments)
+    ).parse_args_into_dataclasses()
     set_seed(training_args.seed)
     config = BertConfig(
         vocab_size=8,

@@ -44,7 +44,9 @@ def _arrive(words: list[str]) -> int:
         print(f"  {clean(words_kept)} stays in the command: as a key it might not be passed as it is.")
     for words_taken in made.doubtful:
         flag, _, value = words_taken.partition(" ")
-        print(f"  {clean(value)} is taken for the value of {clean(flag)}: if it is none, put it before the flags.")
+        print(
+            f"  {clean(value)} is taken for the value of {clean(flag)}: if it is none, put it before the flags."
+        )
     if not made.outputs:
         print(
             "  It is told no output directory: its curves come from what it prints, and from what it writes"

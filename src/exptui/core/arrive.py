@@ -28,9 +28,13 @@ OUTPUTS = frozenset(
 )
 DIGITS = 40  # of a longer number none is made
 PLACES = frozenset(
-    "data dataset file files path paths dir root folder input output in out src train val test eval model ckpt checkpoint"
-    " weights config cfg vocab csv json load save log resume from init image images corpus list cache pretrained backbone"
-    " tokenizer url name c d f i m w".split()
+    (
+        *("data", "dataset", "file", "files", "path", "paths", "dir", "root", "folder", "input"),
+        *("output", "in", "out", "src", "train", "val", "test", "eval", "model", "ckpt", "checkpoint"),
+        *("weights", "config", "cfg", "vocab", "csv", "json", "load", "save", "log", "resume", "from"),
+        *("init", "image", "images", "corpus", "list", "cache", "pretrained", "backbone", "tokenizer"),
+        *("url", "name", "c", "d", "f", "i", "m", "w"),
+    )
 )  # parts of the names of flags that are given files
 SEEDS = ("seed", "random-seed", "random-state", "base-seed", "manual-seed", "rng-seed")
 _SCRIPT = re.compile(r".+\.(py|sh|bash|jl|R|r|pl|rb|js|mjs|ts|lua|jar|m)")

@@ -38,7 +38,9 @@ FOR_A_COMMAND = """# How the trainer is started: docs/trainers/README.md has all
 [queue]
 slots = 1
 """
-NO_SEED = '# seed_key = "seed"   # which key of its configs is the seed: for --seeds, and for groups in comparisons'
+NO_SEED = (
+    '# seed_key = "seed"   # which key of its configs is the seed: for --seeds, and for groups in comparisons'
+)
 FIRST_CONFIG = """# The first experiment: copy this file, change one thing, compare.
 [engine]
 base_seed = 42

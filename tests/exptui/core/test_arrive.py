@@ -178,7 +178,11 @@ def test_a_seed_that_there_is_not_is_not_made_up(tmp_path: Path) -> None:
     ],
 )
 def test_a_value_that_may_be_a_word_of_its_own_is_said(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, line: str, doubtful: list[str]
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    line: str,
+    doubtful: list[str],
 ) -> None:
     assert taken(line).doubtful == doubtful
     monkeypatch.chdir(tmp_path)

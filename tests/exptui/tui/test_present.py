@@ -79,7 +79,14 @@ def test_train_and_validate_share_a_chart() -> None:
         "acc": ["val"],
         "lr": ["lr"],
     }
-    names = ("train-logloss", "validation-logloss", "validation_0-auc", "valid_1-auc", "time/fps", "ep_rew_mean")
+    names = (
+        "train-logloss",
+        "validation-logloss",
+        "validation_0-auc",
+        "valid_1-auc",
+        "time/fps",
+        "ep_rew_mean",
+    )
     groups = overview.grouped(dict.fromkeys(names, Series.of(())))
     assert {base: list(members) for base, members in groups.items()} == {
         "logloss": ["train", "validation"],
@@ -88,7 +95,13 @@ def test_train_and_validate_share_a_chart() -> None:
         "ep_rew_mean": ["ep_rew_mean"],
     }
     assert overview.leading(groups) == ["auc", "ep_rew_mean", "logloss", "time/fps"]
-    assert overview.leading(("lr", "mse", "accuracy", "f1", "loss")) == ["loss", "accuracy", "f1", "mse", "lr"]
+    assert overview.leading(("lr", "mse", "accuracy", "f1", "loss")) == [
+        "loss",
+        "accuracy",
+        "f1",
+        "mse",
+        "lr",
+    ]
     assert present.base_name("validation-logloss") == "logloss"
 
 

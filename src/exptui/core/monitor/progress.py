@@ -10,8 +10,12 @@ from exptui.core.files import open_regular
 
 WITHIN = 16384  # bytes of the log's end that are looked at
 TOTALS = frozenset(
-    "epochs num_epochs n_epochs max_epochs num_train_epochs steps num_steps max_steps total_steps train_steps iterations"
-    " max_iters max_iter num_iterations timesteps total_timesteps rounds num_rounds num_boost_round n_estimators".split()
+    (
+        *("epochs", "num_epochs", "n_epochs", "max_epochs", "num_train_epochs", "steps", "num_steps"),
+        *("max_steps", "total_steps", "train_steps", "iterations", "max_iters", "max_iter"),
+        *("num_iterations", "timesteps", "total_timesteps", "rounds", "num_rounds", "num_boost_round"),
+        *("n_estimators",),
+    )
 )
 
 
