@@ -54,7 +54,7 @@ def _arrive(words: list[str]) -> int:
         print(
             '  into $EXPTUI_OUTPUT. Where it writes into the current directory: cwd = "{output}" in exptui.toml.'
         )
-    print(f"Next: exptui run {name} --follow")
+    print(f"Next: exptui run {name}   and to watch it: exptui")
     return OK
 
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from exptui.core.monitor.readers.log import Row
 
 BLOCK = 1 << 20  # bytes of a file that a look reads
-SOON, LATER = 5.0, 60.0  # seconds after which is looked for files of numbers, and once some were found
+SOON, LATER = 5.0, 60.0  # seconds after which files of numbers are looked for, first and at last
 Rows = list[dict[str, float]]
 
 
@@ -29,7 +29,7 @@ class Readings:
     """What is new in the numbers of one run."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
-        self._clock, self._next = clock, clock() + SOON
+        self._clock, self._pause, self._next = clock, SOON, clock() + SOON
         self._lines = Lines()
         self._followers: list[Follower[Fresh]] = []
         self.own = False  # whether metrics.jsonl has rows: then nothing else is looked for
@@ -67,7 +67,8 @@ class Readings:
             if any(one.sink.found for one in followers):
                 self._followers = followers
                 break
-        self._next = self._clock() + (LATER if self._followers else SOON)
+        self._pause = LATER if self._followers else min(2 * self._pause, LATER)
+        self._next = self._clock() + self._pause
 
 
 class Fresh:

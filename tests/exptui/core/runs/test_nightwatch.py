@@ -18,7 +18,7 @@ from exptui.core import alerts
 from exptui.core.alerts import Alert, Rules, Threshold
 from exptui.core.runs import nightwatch
 from exptui.core.runs.nightwatch import KNOWN, PATIENCE, Nightwatch, Rhythm
-from exptui.core.runs.readings import SOON, Lines
+from exptui.core.runs.readings import LATER, SOON, Lines
 from exptui.core.runs.run import Exit, RunState
 from support import workspace
 
@@ -269,7 +269,7 @@ def test_declared_patterns_count_and_no_process_works_at_them(
     directory.mkdir(parents=True)
     night = Night(directory)
     night.look(SOON, output=f"at 1: 3\nloss=99\n{'b' * 60}\n")
-    night.look(SOON, output="at 2: nan\nat 3: 12\n")
+    night.look(LATER, output="at 2: nan\nat 3: 12\n")
     assert words(night.found) == [
         "nan: val_loss is nan at step 2",
         "threshold: val_loss is 12 at step 3 (> 10)",
