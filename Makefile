@@ -7,7 +7,7 @@ PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3; do \
 TESTS  ?= tests
 BENCH  ?=
 
-.PHONY: run test faults hostile soak guarantees identity lint lock clean screenshots bench bench-day bench-peers bench-archive
+.PHONY: run test acceptance faults hostile soak guarantees identity lint lock clean screenshots bench bench-day bench-peers bench-archive
 .DEFAULT_GOAL := run
 
 # The cockpit; where there is no terminal, the tour of the commands.
@@ -21,6 +21,12 @@ screenshots: $(STAMP)
 
 test: lint
 	$(BIN)/python -m pytest -n 2 --dist worksteal $(TESTS)
+
+# The how-to's of docs/trainers, typed as they stand, with real libraries in a venv of their own under build/ (PyTorch is large;
+# pip's own settings say which build of it). Several minutes.
+acceptance: $(STAMP)
+	PYTHONPATH=tests $(BIN)/python -m acceptance.install
+	ACCEPTANCE=1 $(BIN)/python -m pytest -p no:xdist -v tests/acceptance
 
 # Runs under a hundred hang-ups, kills and false process numbers each, and commands at once; counts in build/soak.json.
 soak: $(STAMP)

@@ -11,7 +11,7 @@ import sys
 import termios
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pyte
@@ -33,14 +33,14 @@ class Screen(pyte.Screen):
 
 
 class Terminal:
-    """`python -m exptui` with stdin, stdout and stderr on a terminal of 120 by 40."""
+    """`python -m exptui`, or another command, with stdin, stdout and stderr on a terminal of 120 by 40."""
 
-    def __init__(self, cwd: Path) -> None:
+    def __init__(self, cwd: Path, command: Sequence[str] = (sys.executable, "-m", "exptui")) -> None:
         self._master, slave = pty.openpty()
         fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", ROWS, COLUMNS, 0, 0))
         environment = {**os.environ, "TERM": "xterm-256color", "COLUMNS": str(COLUMNS), "LINES": str(ROWS)}
         self.child = subprocess.Popen(
-            [sys.executable, "-m", "exptui"],
+            command,
             cwd=cwd,
             stdin=slave,
             stdout=slave,
@@ -104,9 +104,9 @@ class Terminal:
         """Wait until it has gone."""
         self.until(lambda screen: text not in screen, f"{text!r} never went")
 
-    def until(self, condition: Callable[[str], bool], what: str) -> None:
+    def until(self, condition: Callable[[str], bool], what: str, seconds: float = PATIENCE) -> None:
         """Wait until the screen is as it should be."""
-        deadline = time.monotonic() + PATIENCE
+        deadline = time.monotonic() + seconds
         while not condition(self.screen()):
             assert self.child.poll() is None, f"the cockpit ended with {self.child.poll()}:\n{self.screen()}"
             assert time.monotonic() < deadline, f"{what}:\n{self.screen()}"

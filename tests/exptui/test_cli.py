@@ -11,7 +11,7 @@ import pytest
 
 from exptui import cli
 from exptui.core.workspace import Workspace
-from support import workspace
+from support import finished, workspace
 
 
 def exptui(*words: str, cwd: Path) -> subprocess.CompletedProcess[str]:
@@ -111,3 +111,16 @@ def test_a_run_against_several_others(tmp_path: Path, capsys: pytest.CaptureFixt
     assert cli.main(["--workspace", str(space.root), "diff", *ids, "--markdown"]) == 0
     assert capsys.readouterr().out.count("## Metrics") == 1
     assert len(list((space.results / "comparisons").glob("*.md"))) == 1
+
+
+def test_show_has_the_numbers_of_a_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    space = workspace(
+        tmp_path, 'for n in 1 2 3; do echo "epoch $n lr=$n val_loss=0.$n"; done; echo "loss: nan"'
+    )
+    name = finished(space)
+    assert cli.main(["--workspace", str(space.root), "show", "a"]) == 0
+    assert "metrics        val_loss 0.3  loss nan  lr 3\n" in capsys.readouterr().out
+    assert cli.main(["--workspace", str(space.root), "show", name, "--json"]) == 0
+    shown = json.loads(capsys.readouterr().out)
+    assert shown["series"]["val_loss"] == [[1, 0.1], [2, 0.2], [3, 0.3]]
+    assert (shown["metrics"], shown["step"]) == ({"lr": 3.0, "val_loss": 0.3, "loss": None}, 3)

@@ -239,13 +239,13 @@ def _lines_of_runs(workspace: Workspace, runs: Runs, order: Sequence[int], notes
 
 
 def _numbers(final: dict[str, float]) -> str:
-    """The metrics a trainer reported at the end, else the last ones of its series; six of them."""
+    """Six of the metrics, those of training only where there are no others, what tells better from worse first."""
     from exptui.core.compare.deltas import number_text
+    from exptui.core.directions import direction
 
     plain = {name: value for name, value in final.items() if not name.startswith(("train", "validate"))}
-    return "  ".join(
-        f"{clean(name)} {number_text(value)}" for name, value in list((plain or final).items())[:6]
-    )
+    names = sorted(plain or final, key=lambda name: not direction(name))[:6]
+    return "  ".join(f"{clean(name)} {number_text(final[name])}" for name in names)
 
 
 def _noted(notes: Notes, run_id: str) -> dict[str, object]:
@@ -256,8 +256,18 @@ def show(arguments: Arguments) -> int:
     """Print everything known of one run."""
     workspace = Workspace.find(arguments.workspace)
     view, notes = workspace.show(arguments.run), _notes(workspace)
+    from exptui.core.monitor import metrics
+
     if arguments.json:
-        print_json({**facts_of(view), **_noted(notes, view.run_id)})
+        numbers = metrics.read(view.files, metrics.SAMPLES)
+        series = {name: metrics.sampled(one) for name, one in numbers.series.items()}
+        known = {
+            "metrics": numbers.final,
+            "step": numbers.step,
+            "series": series,
+            "problems": numbers.problems,
+        }
+        print_json({**facts_of(view), **known, **_noted(notes, view.run_id)})
         return OK
     print(f"{clean(view.run_id)}  {outcome(view)}{_tags(notes, view.run_id)}")
     if note := notes.notes.get(view.run_id):
@@ -281,6 +291,8 @@ def show(arguments: Arguments) -> int:
             print(f"  {problem}")
     else:
         print("  not started by exptui: how it ran is unknown")
+    if text := _numbers(metrics.last(view.files).final):
+        print(f"  {'metrics':14} {text}")
     for path in sorted(p for p in view.path.rglob("*") if p.is_file()):
         print(f"  {path.stat().st_size:>14,} {clean(str(path.relative_to(view.path)))}")
     return OK

@@ -42,6 +42,11 @@ def _arrive(words: list[str]) -> int:
     print(f"A run executes your words: {clean(shlex.join(argv))}")
     for words_kept in made.kept:
         print(f"  {clean(words_kept)} stays in the command: as a key it might not be passed as it is.")
+    for words_taken in made.doubtful:
+        flag, _, value = words_taken.partition(" ")
+        print(
+            f"  {clean(value)} is taken for the value of {clean(flag)}: if it is none, put it before the flags."
+        )
     if not made.outputs:
         print(
             "  It is told no output directory: its curves come from what it prints, and from what it writes"
@@ -49,7 +54,7 @@ def _arrive(words: list[str]) -> int:
         print(
             '  into $EXPTUI_OUTPUT. Where it writes into the current directory: cwd = "{output}" in exptui.toml.'
         )
-    print(f"Next: exptui run {name} --follow")
+    print(f"Next: exptui run {name}   and to watch it: exptui")
     return OK
 
 

@@ -17,7 +17,7 @@ EVENTS = ("failed", "finished", "stopped", "lost", "stalled", "nan", "threshold"
 PLACEHOLDERS = ("run_id", "event", "text", "path")
 STALLED_AFTER = 300.0  # seconds: no silence shorter than that is a stall
 FULL_DISK = 16 << 20  # bytes: with less left a disk is full
-JOINTS = ("_", "/", ".")
+JOINTS = ("_", "/", ".", "-")
 _CONDITION = re.compile(r"\s*(>=|<=|>|<)\s*([-+]?[\d.]+(?:[eE][-+]?\d+)?)\s*")
 _WORD = re.compile(r"\{(\w+)\}")
 

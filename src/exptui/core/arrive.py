@@ -27,6 +27,15 @@ OUTPUTS = frozenset(
     )
 )
 DIGITS = 40  # of a longer number none is made
+PLACES = frozenset(
+    (
+        *("data", "dataset", "file", "files", "path", "paths", "dir", "root", "folder", "input"),
+        *("output", "in", "out", "src", "train", "val", "test", "eval", "model", "ckpt", "checkpoint"),
+        *("weights", "config", "cfg", "vocab", "csv", "json", "load", "save", "log", "resume", "from"),
+        *("init", "image", "images", "corpus", "list", "cache", "pretrained", "backbone", "tokenizer"),
+        *("url", "name", "c", "d", "f", "i", "m", "w"),
+    )
+)  # parts of the names of flags that are given files
 SEEDS = ("seed", "random-seed", "random-state", "base-seed", "manual-seed", "rng-seed")
 _SCRIPT = re.compile(r".+\.(py|sh|bash|jl|R|r|pl|rb|js|mjs|ts|lua|jar|m)")
 _LAUNCHER = re.compile(
@@ -37,6 +46,7 @@ _MODULES_THAT_LAUNCH = ("torch.distributed.run", "torch.distributed.launch", "ac
 _PACKAGE = ("--package", "-p", "--bin", "--example")
 _VARIABLE = re.compile(r"[A-Z_][A-Z0-9_]*=.*", re.DOTALL)
 _OVERRIDE = re.compile(r"\+{0,2}[A-Za-z_][\w./@-]*=", re.ASCII)
+_FILE = re.compile(r"[^\s=]*(/[^\s=]*|\.[a-z][a-z0-9]{0,6})")
 _FLAG = re.compile(r"--[A-Za-z_][\w.-]*|-[A-Za-z]", re.ASCII)
 
 
@@ -52,7 +62,9 @@ class Word:
 
 @dataclass
 class Arrived:
-    """What came of a command. `kept`: words that stay in the command though they look like settings."""
+    """What came of a command. `kept`: words that stay in the command though they look like settings; `doubtful`: those
+    of a flag whose value may be a word of its own.
+    """
 
     name: str
     command: list[str]
@@ -64,6 +76,7 @@ class Arrived:
     replaced: int = 0  # words of which something became a placeholder
     outputs: int = 0
     kept: list[str] = field(default_factory=list)
+    doubtful: list[str] = field(default_factory=list)
 
 
 def arrive(words: list[str]) -> Arrived:
@@ -91,9 +104,9 @@ def arrive(words: list[str]) -> Arrived:
 
 
 def seed_key(values: dict[str, Any]) -> str:
-    """Which key of a config is its seed, by its name."""
+    """Which key of a config is its seed, by its name; empty where none is."""
     keys = config.flatten(values)
-    return next((key for key in keys if _normal(key.rpartition(".")[2]) in SEEDS), "seed")
+    return next((key for key in keys if _normal(key.rpartition(".")[2]) in SEEDS), "")
 
 
 def _split(words: list[str]) -> tuple[list[str], list[str]]:
@@ -186,6 +199,8 @@ def _sort(made: Arrived, found: list[Word]) -> None:
             made.command += word.words
             if word.key:
                 made.kept.append(" ".join(word.words))
+        elif _doubtful(word):
+            made.doubtful.append(" ".join(word.words))
 
 
 def _fits(word: Word, how: Flags) -> bool:
@@ -198,6 +213,12 @@ def _fits(word: Word, how: Flags) -> bool:
         len({NUMBER.fullmatch(value) is None for value in word.values}) > 1
     )  # `--lr 1 data`: whose is the last?
     return word.words[0] == flags.dashed(word.key) and not mixed
+
+
+def _doubtful(word: Word) -> bool:
+    """Whether it may be a switch with a file behind it: `--amp data.csv`."""
+    files = any(map(_FILE.fullmatch, word.values))
+    return word.form == "--key value" and files and not PLACES & set(re.split(r"[-.]", _normal(word.key)))
 
 
 def _replace(made: Arrived, word: Word, placeholder: str) -> None:

@@ -9,7 +9,7 @@ import msgspec
 
 LOWER = re.compile(r"loss|error|perplexity|(^|[/._])(mse|mae|rmse|nll|wer|cer)($|[/._])", re.IGNORECASE)
 HIGHER = re.compile(
-    r"acc|f1|auc|precision|recall|reward|score|bleu|rouge|(^|[/._])(map|iou|r2)($|[/._])", re.IGNORECASE
+    r"acc|f1|auc|precision|recall|reward|score|bleu|rouge|(^|[/._])(map|iou|r2|rew)($|[/._])", re.IGNORECASE
 )
 
 

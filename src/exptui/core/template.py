@@ -9,13 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+import tomli
 import tomli_w
 
 from exptui.core.arrive import Arrived, seed_key
 from exptui.core.arrive import arrive as take_apart
 from exptui.core.configs import config
 from exptui.core.configs.derive import toml
-from exptui.core.errors import UsageError
+from exptui.core.errors import ConfigError, UsageError
 from exptui.core.files import storage_errors, write_atomic
 from exptui.core.runs import launch
 from exptui.core.settings import SECRET_WORDS, EnvironmentPolicy, Settings, TrainerSettings
@@ -37,6 +38,9 @@ FOR_A_COMMAND = """# How the trainer is started: docs/trainers/README.md has all
 [queue]
 slots = 1
 """
+NO_SEED = (
+    '# seed_key = "seed"   # which key of its configs is the seed: for --seeds, and for groups in comparisons'
+)
 FIRST_CONFIG = """# The first experiment: copy this file, change one thing, compare.
 [engine]
 base_seed = 42
@@ -77,10 +81,20 @@ def arrive(parent: Path, words: list[str]) -> tuple[Path, Arrived, tuple[str, ..
         flags=made.flags,
         code=_code(made, parent),
         environment=_environment(made),
-        seed_key=seed_key(made.values),
     )
+    if seed := seed_key(made.values):
+        trainer = msgspec.structs.replace(trainer, seed_key=seed)
+    made.name = made.name if made.name != "first" else _crate(parent)
     argv = _dry(parent, made, trainer, text)
-    return _make(parent, _settings(trainer), made.name, text), made, argv
+    return _make(parent, _settings(trainer, seed), made.name, text), made, argv
+
+
+def _crate(parent: Path) -> str:
+    """The name of the package here, as `cargo run` says none."""
+    try:
+        return config.check_stem(tomli.loads((parent / "Cargo.toml").read_text())["package"]["name"])
+    except (OSError, ValueError, LookupError, TypeError, ConfigError):
+        return "first"
 
 
 def _dry(parent: Path, made: Arrived, trainer: TrainerSettings, text: bytes) -> tuple[str, ...]:
@@ -122,20 +136,20 @@ def _environment(made: Arrived) -> EnvironmentPolicy:
     )
 
 
-def _settings(trainer: TrainerSettings) -> str:
-    """The settings file of one trainer."""
+def _settings(trainer: TrainerSettings, seed: str) -> str:
+    """The settings file of one trainer; without a key for its seed that is left to be said."""
     values: dict[str, Any] = {"command": list(trainer.command)}
     if "{flags}" in trainer.command:
         values["flags"] = msgspec.to_builtins(trainer.flags)
     if trainer.code:
         values["code"] = list(trainer.code)
-    values["seed_key"] = trainer.seed_key
+    values |= {"seed_key": seed} if seed else {}
     own = trainer.environment
     policy = {"set": own.set, "secret": list(own.secret), "preset": own.preset}
     if any(policy.values()):
         values["environment"] = {name: value for name, value in policy.items() if value}
     lines = (f"{name} = {toml(value)}" for name, value in values.items())
-    return FOR_A_COMMAND.format(lines="\n".join(lines))
+    return FOR_A_COMMAND.format(lines="\n".join((*lines, *([] if seed else [NO_SEED]))))
 
 
 def _make(parent: Path, settings: str, stem: str, text: bytes) -> Path:

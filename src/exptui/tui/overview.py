@@ -5,15 +5,17 @@ from __future__ import annotations
 import math
 import re
 import textwrap
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from exptui.core.audit import report as audit
 from exptui.core.audit.report import AuditReport
 from exptui.core.audit.session import State
 from exptui.core.curves.series import Series
+from exptui.core.directions import BY_NAME, Directions
 from exptui.core.monitor.catalog import ArchiveRow, ConfigRow, RunRow, Snapshot
 from exptui.core.monitor.detail import Detail, FileFact
+from exptui.core.monitor.progress import total
 from exptui.core.monitor.text import clean, clean_line
 from exptui.core.runs.run import RunState
 from exptui.tui import present
@@ -24,8 +26,8 @@ from exptui.tui.widgets.rows import Row
 if TYPE_CHECKING:
     from exptui.core.monitor.machine import Machine
 
-PHASES = ("train", *present.HELD_OUT)
 HELD_OUT = present.HELD_OUT
+PHASE = re.compile(rf"((?:train|{'|'.join(HELD_OUT)})(?:_\d+)?)[-_/.](.+)", re.DOTALL)
 Line = list[Span]
 
 BAR = 30
@@ -199,13 +201,11 @@ def _alerts(detail: Detail, now: float) -> list[Line]:
 
 def _progress(row: RunRow, width: int, now: float) -> Line:
     share, took = present.progress(row), present.duration(row.view.record, now)
-    step = (
-        f"epoch {row.step or 0}/{row.steps}"
-        if row.steps
-        else f"step {row.step}"
-        if row.step is not None
-        else ""
-    )
+    counted = (row.view.record.recipe.progress if row.view.record else "") or total(row.flat)[0]
+    unit = "epoch" if row.steps and "epoch" in counted.lower() else "step"
+    step = f"{unit} {row.step or 0}/{row.steps}" if row.steps else ""
+    if row.step is not None and not row.steps:
+        step = f"step {row.step}"
     if row.view.state is RunState.QUEUED:
         preparing = row.view.record is not None and row.view.record.run_lock is not None
         return [("preparing: see prepare.log" if preparing else "waiting for a slot", "warn")]
@@ -253,30 +253,32 @@ def grouped(series: Mapping[str, Series]) -> dict[str, dict[str, Series]]:
     """`train_loss` and `validate_loss` belong together: base name → {the phase, or the name itself: series}."""
     groups: dict[str, dict[str, Series]] = {}
     for name, one in series.items():
-        for phase in PHASES:
-            for joint in ("_", "/", "."):
-                if name.startswith(phase + joint):
-                    groups.setdefault(name[len(phase) + 1 :], {})[phase] = one
-                    break
-            else:
-                continue
-            break
-        else:
-            groups.setdefault(name, {})[name] = one
+        phase, base = found.groups() if (found := PHASE.fullmatch(name)) else (name, name)
+        groups.setdefault(base, {})[phase] = one
     return groups
+
+
+def leading(names: Iterable[str], directions: Directions = BY_NAME) -> list[str]:
+    """Base names in the order in which their charts count: those that tell better from worse before the others."""
+    order = (1, -1, 0)
+    return sorted(names, key=lambda n: (n != "loss", n != "accuracy", order.index(directions.of(n))))
+
+
+def held_out(group: Mapping[str, Series], base: str) -> Series | None:
+    """The curve of a group that stands for a run: not that of its training, where there is another."""
+    first = sorted(group, key=lambda name: (not name.startswith(HELD_OUT), name != base))
+    return group[first[0]] if first else None
 
 
 def curves(base: str, detail: Detail, others: Sequence[tuple[str, Mapping[str, Series]]] = ()) -> list[Curve]:
     """The curves of one chart: the run's phases, then the same of the baseline or of marked runs."""
     own = grouped(detail.series).get(base, {})
     found = [
-        Curve("val" if name.startswith("valid") else name, one, at)
+        Curve(re.sub("^valid(ate|ation)?", "val", name), one, at)
         for at, (name, one) in enumerate(own.items())
     ]
     for label, series in others:
-        theirs = grouped(series).get(base, {})
-        held = next((theirs[name] for name in (*HELD_OUT, base, "train") if name in theirs), None)
-        if held:
+        if held := held_out(grouped(series).get(base, {}), base):
             found.append(Curve(label, held, len(found)))
     return found
 

@@ -39,7 +39,7 @@ VERDICTS: dict[str, tuple[str, Tone]] = {
     "UNKNOWN": ("?", "warn"),
     "AGREES": ("≈", "warn"),
 }
-PREFIXES = tuple(f"{phase}{joint}" for phase in ("final", *HELD_OUT, "train") for joint in "_/.")
+PREFIXES = tuple(f"{phase}{joint}" for phase in ("final", *HELD_OUT, "train") for joint in "_/.-")
 
 
 def number(value: float | None) -> str:

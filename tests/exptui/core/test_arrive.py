@@ -12,6 +12,7 @@ import tomli_w
 from hypothesis import given
 from hypothesis import strategies as st
 
+from exptui.cli import main
 from exptui.core.arrive import Arrived, arrive
 from exptui.core.configs import config, flags
 from exptui.core.errors import RunError, UsageError
@@ -159,6 +160,55 @@ def test_a_workspace_whose_first_run_is_the_command(tmp_path: Path) -> None:
     until(lambda: not space.view(directory).state.live)
     assert (directory / "argv").read_text() == f"--out {directory} --lr 3e-4 --seed 3"
     assert space.config("train").flat == {"lr": 3e-4, "seed": 3}
+
+
+def test_a_seed_that_there_is_not_is_not_made_up(tmp_path: Path) -> None:
+    root, _, _ = Workspace.arrive(tmp_path, shlex.split("sh --lr 3e-4"))
+    assert '# seed_key = "seed"' in (root / "exptui.toml").read_text()
+    with pytest.raises(UsageError, match="where its seed should be"):
+        Workspace(root).grid("sh", {}, (1, 2))
+
+
+@pytest.mark.parametrize(
+    ("line", "doubtful"),
+    [
+        ("python train.py --lr 1 --amp data.csv", ["--amp data.csv"]),
+        ("python train.py -v runs/a b --lr 1", ["-v runs/a b"]),
+        ("python train.py --train-data data.csv --act ReLU --lr 0.5 --amp --data_dir=x/y -d a.csv", []),
+    ],
+)
+def test_a_value_that_may_be_a_word_of_its_own_is_said(
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    line: str,
+    doubtful: list[str],
+) -> None:
+    assert taken(line).doubtful == doubtful
+    monkeypatch.chdir(tmp_path)
+    assert main(["init", "--", *shlex.split(line.replace("python", "sh"))]) == 0
+    assert capsys.readouterr().out.count("is taken for the value of") == len(doubtful)
+
+
+@pytest.mark.parametrize(
+    ("manifest", "name"),
+    [
+        ('[package]\nname = "moons"\n', "moons"),
+        ("[workspace]\n", "first"),
+        ("[package]\nname = 3\n", "first"),
+        ("", "first"),
+    ],
+)
+def test_a_crate_gives_its_name(tmp_path: Path, manifest: str, name: str) -> None:
+    cargo = tmp_path / "bin/cargo"
+    cargo.parent.mkdir()
+    cargo.write_text("#!/bin/sh\n")
+    cargo.chmod(0o755)
+    (tmp_path / "Cargo.toml").write_text(manifest)
+    root, made, _ = Workspace.arrive(tmp_path, [str(cargo), "run", "--", "--lr", "1"])
+    assert made.name == name
+    assert (root / f"configs/{name}.toml").is_file()
+    assert load(root / "exptui.toml").trainer.environment.preset == "cargo"
 
 
 @pytest.mark.parametrize(

@@ -79,6 +79,38 @@ def test_train_and_validate_share_a_chart() -> None:
         "acc": ["val"],
         "lr": ["lr"],
     }
+    names = (
+        "train-logloss",
+        "validation-logloss",
+        "validation_0-auc",
+        "valid_1-auc",
+        "time/fps",
+        "ep_rew_mean",
+    )
+    groups = overview.grouped(dict.fromkeys(names, Series.of(())))
+    assert {base: list(members) for base, members in groups.items()} == {
+        "logloss": ["train", "validation"],
+        "auc": ["validation_0", "valid_1"],
+        "time/fps": ["time/fps"],
+        "ep_rew_mean": ["ep_rew_mean"],
+    }
+    assert overview.leading(groups) == ["auc", "ep_rew_mean", "logloss", "time/fps"]
+    assert overview.leading(("lr", "mse", "accuracy", "f1", "loss")) == [
+        "loss",
+        "accuracy",
+        "f1",
+        "mse",
+        "lr",
+    ]
+    assert present.base_name("validation-logloss") == "logloss"
+
+
+def test_the_curve_that_stands_for_a_run_is_of_no_training() -> None:
+    one, other, last = (Series.of(((1, at),)) for at in (0.0, 1.0, 2.0))
+    assert overview.held_out({"train": one, "loss": other}, "loss") is other
+    assert overview.held_out({"train": one, "loss": other, "validation_0": last}, "loss") is last
+    assert overview.held_out({"train": one}, "loss") is one
+    assert overview.held_out({}, "loss") is None
 
 
 def test_an_audit_leads_with_the_divergence() -> None:

@@ -17,6 +17,7 @@ from exptui.core.files import sha256_file
 from exptui.core.monitor import metrics
 from exptui.core.monitor.catalog import ArchiveRow, ConfigRow, RunRow
 from exptui.core.monitor.logs import WITHIN, LogTail
+from exptui.core.monitor.progress import unused
 from exptui.core.monitor.run_rows import Glimpse, Memory, read_run
 from exptui.core.runs.run import RunState, RunView, config_problem
 
@@ -118,7 +119,8 @@ def _curves(space: Workspace, view: RunView, baseline: str, store: Store) -> tup
 def _run(space: Workspace, row: RunRow, baseline: str, store: Store, problems: list[str]) -> Detail:
     view = row.view
     own, pinned = _curves(space, view, baseline, store)
-    said = (*own.problems, view.problem, config_problem(view.path, view.record))
+    slow = unused(view.record.recipe.progress) if view.record else ""
+    said = (*own.problems, view.problem, config_problem(view.path, view.record), slow)
     problems += [problem for problem in said if problem]
     metrics.report(view.files, problems)
     tail = LogTail(view.files / "trainer.log", LOG_LINES, WITHIN)

@@ -14,7 +14,7 @@ import msgspec
 
 from exptui.core.errors import ExptuiError
 from exptui.core.monitor.columns import Entry, Table
-from exptui.core.monitor.progress import said
+from exptui.core.monitor.progress import said, total
 from exptui.core.monitor.stamps import METRIC_FILES, beside, file_stamp
 from exptui.core.runs.run import Phase, RunRecord, RunView, is_working, read_bytes, state_of
 
@@ -22,16 +22,7 @@ from exptui.core.runs.run import Phase, RunRecord, RunView, is_working, read_byt
 if TYPE_CHECKING:
     from exptui.core.workspace import Workspace
 
-TOTALS = (
-    "epochs",
-    "num_epochs",
-    "max_epochs",
-    "steps",
-    "max_steps",
-    "total_steps",
-    "iterations",
-    "max_iters",
-)
+BEYOND = 2  # times the whole is no step of it: a last one may be beyond, as where whole batches count
 T = TypeVar("T")
 _RECORD = msgspec.json.Decoder(RunRecord)
 
@@ -176,12 +167,14 @@ def read_run(view: RunView, memory: Memory) -> RunRow:
     stamps = own, tuple(beside(files)) if own[0] is None else ()
     reader = partial(memory.get, ("reader", files), None, partial(metrics.Reader, files))
     final, step = memory.get(("metrics", files), stamps, lambda: summary(files, reader))
-    steps = next((v for k, v in flat.items() if k.rpartition(".")[2] in TOTALS and isinstance(v, int)), None)
+    _, steps = total(flat)
+    if step is not None and steps and step > BEYOND * steps:
+        steps = None  # its metrics count something else, as batches where the config says epochs
     log = view.path / "trainer.log"
     if view.record is not None and (pattern := view.record.recipe.progress):
-        done, total = memory.get(("said", log), file_stamp(log), lambda: said(log, pattern))
+        done, whole = memory.get(("said", log), file_stamp(log), lambda: said(log, pattern))
         # A log that says only one of both is completed; what it counts may be another thing than the metrics' steps.
-        step, steps = done, total or steps
+        step, steps = done, whole or total(flat)[1]
     return RunRow(view, flat, final, step, steps, _written(files / "trainer.log"))
 
 

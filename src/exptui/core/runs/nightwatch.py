@@ -8,15 +8,14 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import json
 import math
 import os
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import wraps
 from pathlib import Path
-from typing import Any, Concatenate, ParamSpec
+from typing import Concatenate, ParamSpec
 
 import msgspec
 
@@ -28,6 +27,7 @@ from exptui.core.monitor.text import clean
 from exptui.core.runs import queue
 from exptui.core.runs.launch import now
 from exptui.core.runs.messenger import Messenger, note
+from exptui.core.runs.readings import Readings, report
 from exptui.core.runs.run import Exit, RunRecord, RunState
 
 OUTPUT = (
@@ -41,8 +41,7 @@ OUTPUT = (
 PATIENCE = 3  # times its longest pause so far is a stall
 KNOWN = 3  # pauses after which a rhythm is known; until then
 UNKNOWN = 6  # times the least silence is a stall
-BLOCK = 1 << 20  # bytes of metrics.jsonl a look reads
-LAST = 64  # looks at what is left of it after the end
+LAST = 64  # looks at what is left of its numbers after the end
 NAMES = 10_000  # of metrics that are remembered
 STEPS = ("step", "global_step", "epoch", "cycle", "iteration")
 
@@ -94,30 +93,6 @@ class Rhythm:
         return True
 
 
-class Rows:
-    """The rows appended to a metrics.jsonl; one that was cut or replaced is read from its start."""
-
-    def __init__(self) -> None:
-        self._offset, self._inode, self._rest = 0, 0, b""
-
-    def read(self, path: Path) -> list[dict[str, float]]:
-        """The numbers of the whole lines in the next block; empty at its end."""
-        try:
-            with path.open("rb", buffering=0) as file:
-                seen = os.fstat(file.fileno())
-                if seen.st_ino != self._inode or seen.st_size < self._offset:
-                    self._offset, self._inode, self._rest = 0, seen.st_ino, b""
-                file.seek(self._offset)
-                data = file.read(BLOCK)
-        except OSError:
-            return []
-        self._offset += len(data)
-        *lines, self._rest = (self._rest + data).split(b"\n")
-        if len(self._rest) > BLOCK:
-            self._rest = b""  # no line of numbers is that long
-        return [_numbers(row) for line in lines if (row := _decode(line)) is not None]
-
-
 class Nightwatch:
     """The alerts of one attempt."""
 
@@ -135,7 +110,7 @@ class Nightwatch:
         self._told = {one.key for one in alerts.read(self.file)}
         self._unwritten = b""
         self._wanted: dict[str, tuple[Threshold, ...]] = {}
-        self._rows = Rows()
+        self._readings = Readings(clock)
         self._seen: object = None
         floor = STALLED_AFTER if rules.stalled_after is None else rules.stalled_after
         self._rhythm = Rhythm(floor, clock())
@@ -162,14 +137,11 @@ class Nightwatch:
     @_harmless
     def last_look(self, files: Path) -> None:
         """The trainer has ended: what it wrote at last."""
-        for _ in range(LAST):
-            if not self._read(files):
-                break
-        with contextlib.suppress(OSError):
-            if (path := files / "metrics.json").stat().st_size <= BLOCK and (
-                row := _decode(path.read_bytes())
-            ):
-                self._judge(_numbers(row))
+        self._read_all(files)
+        if not self._readings.own:
+            self._readings.look(files)
+            self._read_all(files)
+        self._judge(report(files / "metrics.json"))
         self._write()
 
     @_harmless
@@ -183,7 +155,7 @@ class Nightwatch:
             self.messenger.close()
 
     def _listen(self, files: Path) -> None:
-        at, seen = self.clock(), _outputs(self.directory, files)
+        at, seen = self.clock(), _outputs(self.directory, files, self._readings.files)
         if seen != self._seen:
             if self._seen is not None:
                 self._rhythm.heard(at)
@@ -195,8 +167,13 @@ class Nightwatch:
             words = f"no output for {_span(at - self._rhythm.last)}{known}"
             self._tell("stalled", words, f"stalled {self._rhythm.outputs}")
 
+    def _read_all(self, files: Path) -> None:
+        for _ in range(LAST):
+            if not self._read(files):
+                break
+
     def _read(self, files: Path) -> bool:
-        rows = self._rows.read(files / "metrics.jsonl")
+        rows = self._readings.read(files)
         for row in rows:
             self._judge(row)
         return bool(rows)
@@ -297,10 +274,10 @@ def _of_workspace(path: Path) -> Rules:
     return alerts.rules(settings.load(path).alerts, path)
 
 
-def _outputs(directory: Path, files: Path) -> tuple[object, ...]:
-    """Changes whenever the trainer puts something out."""
+def _outputs(directory: Path, files: Path, more: Iterable[Path]) -> tuple[object, ...]:
+    """Changes whenever the trainer puts something out. `more`: where its numbers are, if elsewhere."""
     seen = []
-    for path in (directory / "trainer.log", *(files / name for name in OUTPUT)):
+    for path in (directory / "trainer.log", *(files / name for name in OUTPUT), *more):
         try:
             stat = path.stat()
         except OSError:
@@ -311,34 +288,6 @@ def _outputs(directory: Path, files: Path) -> tuple[object, ...]:
 
 def _where(row: dict[str, float]) -> str:
     return next((f" at {name} {row[name]:.15g}" for name in STEPS if name in row), "")
-
-
-def _decode(line: bytes) -> dict[str, Any] | None:
-    """A JSON object. Python's own json too, as that writes NaN and the infinities; anything else is none."""
-    for decode in _DECODERS:
-        try:
-            row = decode(line)
-        except (ValueError, RecursionError):  # msgspec's own are ValueErrors
-            continue
-        return row if isinstance(row, dict) else None
-    return None
-
-
-_DECODERS: tuple[Callable[[bytes], Any], ...] = (msgspec.json.Decoder(dict[str, Any]).decode, json.loads)
-
-
-def _numbers(row: dict[str, Any], prefix: str = "") -> dict[str, float]:
-    found: dict[str, float] = {}
-    for key, value in row.items():
-        kind = type(value)
-        if kind is float:
-            found[prefix + key] = value
-        elif kind is int:
-            with contextlib.suppress(OverflowError):
-                found[prefix + key] = float(value)
-        elif kind is dict:
-            found |= _numbers(value, f"{prefix}{key}.")
-    return found
 
 
 def _span(seconds: float) -> str:

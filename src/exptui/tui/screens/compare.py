@@ -125,10 +125,8 @@ class CompareScreen(Screen[None]):
 
     def _names(self) -> list[str]:
         """The metrics that have curves, by their base names, the leading ones first."""
-        names = list(
-            dict.fromkeys(base for one in self.read.values() for base in overview.grouped(one.series))
-        )
-        return sorted(names, key=lambda name: (name != "loss", name != "accuracy"))
+        names = dict.fromkeys(base for one in self.read.values() for base in overview.grouped(one.series))
+        return overview.leading(names)
 
     def _draw(self, found: Found) -> None:
         """Show the curves as far as they were read, and ask for the rest; then for the metrics."""
@@ -155,8 +153,7 @@ class CompareScreen(Screen[None]):
             chart.show([curve for some in curves for curve in some])
 
     def _curve(self, run_id: str, series: dict[str, Series], base: str) -> list[Curve]:
-        group = overview.grouped(series).get(base, {})
-        held = next((group[name] for name in (*overview.HELD_OUT, base, "train") if name in group), None)
+        held = overview.held_out(overview.grouped(series).get(base, {}), base)
         if held is None:
             return []
         at, called = self._group(run_id)

@@ -213,9 +213,11 @@ class DetailPane(Vertical):
 
     def _overview(self, detail: Detail) -> None:
         """The facts, two charts, loss first, and as much of the log as there is room for."""
+        from exptui.tui import overview
 
         used = self._facts(detail)
-        names = sorted(self.groups, key=lambda name: (name != "loss", name != "accuracy"))[:2]
+        assert self.snapshot is not None
+        names = overview.leading(self.groups, self.snapshot.directions)[:2]
         self._curves(names, detail.share)
         self._room = max(0, self.size.height - 6 - used - (CHART_HEIGHT if names else 0))
         self.show_tail(detail.log)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import shutil
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -16,9 +17,12 @@ from hypothesis import strategies as st
 from exptui.core import alerts
 from exptui.core.alerts import Alert, Rules, Threshold
 from exptui.core.runs import nightwatch
-from exptui.core.runs.nightwatch import KNOWN, PATIENCE, Nightwatch, Rhythm, Rows
+from exptui.core.runs.nightwatch import KNOWN, PATIENCE, Nightwatch, Rhythm
+from exptui.core.runs.readings import LATER, SOON, Lines
 from exptui.core.runs.run import Exit, RunState
+from support import workspace
 
+GOLDEN = Path(__file__).parents[1] / "monitor/readers/golden"
 RULES = Rules(thresholds=(Threshold("loss", ">", 10), Threshold("accuracy", ">", 0.95)), stalled_after=60)
 
 
@@ -184,9 +188,9 @@ def test_rows_come_out_the_same_however_a_file_grows(
     whole = b"".join(line + b"\n" for line in lines)
     path = tmp_path_factory.mktemp("rows") / "metrics.jsonl"
     path.write_bytes(whole)
-    expected = Rows().read(path)
+    expected = Lines().read(path)
     assert sum(row == {"a": 1} for row in expected) >= lines.count(b'{"a": 1}')
-    grown, found = Rows(), []
+    grown, found = Lines(), []
     path.write_bytes(b"")
     at = 0
     while at < len(whole):
@@ -199,7 +203,7 @@ def test_rows_come_out_the_same_however_a_file_grows(
 
 
 def test_a_file_that_was_cut_or_replaced_is_read_from_its_start(tmp_path: Path) -> None:
-    path, rows = tmp_path / "metrics.jsonl", Rows()
+    path, rows = tmp_path / "metrics.jsonl", Lines()
     path.write_text('{"a": 1}\n{"a": 2}\n')
     assert len(rows.read(path)) == 2
     path.write_text('{"a": 3}\n')
@@ -210,3 +214,63 @@ def test_a_file_that_was_cut_or_replaced_is_read_from_its_start(tmp_path: Path) 
     assert rows.read(path) == [{"a": 4}, {"a": 5}]
     path.write_bytes(b"x" * (3 << 20))
     assert [rows.read(path) for _ in range(4)] == [[]] * 4
+
+
+WRITES = {
+    "version_0/metrics.csv": ("epoch,step,val_loss\n", "0,{step},{value}\n"),
+    "trainer.log": ("hello\n", "epoch {step}: val loss {value:.1f}\n"),
+    "history.jsonl": ("", '{{"step": {step}, "val": {{"loss": {value}}}}}\n'),
+}
+
+
+@pytest.mark.parametrize("name", WRITES)
+def test_numbers_count_in_whatever_file_the_screens_read(tmp_path: Path, name: str) -> None:
+    night, path, (head, row) = Night(tmp_path), tmp_path / name, WRITES[name]
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(head + row.format(step=1, value=3))
+    night.look(SOON)
+    night.look()
+    assert night.found == []
+    with path.open("a") as file:
+        file.write(row.format(step=2, value=12))
+    night.look()
+    (found,) = words(night.found)
+    assert found.startswith("threshold: val")
+    assert found.endswith("loss is 12 at step 2 (> 10)")
+
+
+def test_a_short_run_is_read_when_it_has_ended(tmp_path: Path) -> None:
+    night = Night(tmp_path)
+    shutil.copytree(GOLDEN / "stable_baselines3", tmp_path, dirs_exist_ok=True)
+    night.watch.rules = Rules(thresholds=(Threshold("rollout/ep_len_mean", ">", 1),))
+    night.watch.last_look(tmp_path)
+    assert "rollout/ep_len_mean is" in words(night.found)[0]
+
+
+def test_what_only_writes_numbers_is_not_silent(tmp_path: Path) -> None:
+    night, path = Night(tmp_path), tmp_path / "metrics.csv"
+    path.write_text("step,lr\n0,1\n")
+    night.look(SOON)
+    for step in range(30):
+        with path.open("a") as file:
+            file.write(f"{step},1\n")
+        night.look(50)
+    assert night.found == []
+    night.look(400)
+    assert [one.event for one in night.found] == ["stalled"]
+
+
+def test_declared_patterns_count_and_no_process_works_at_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("exptui.core.monitor.readers.matching._start", pytest.fail)
+    space = workspace(tmp_path, metrics=["(b+)+(?P<x>c)", r"^at (?P<step>\d+): (?P<val_loss>\S+)"])
+    directory = space.results / "a_20261109T120000Z"
+    directory.mkdir(parents=True)
+    night = Night(directory)
+    night.look(SOON, output=f"at 1: 3\nloss=99\n{'b' * 60}\n")
+    night.look(LATER, output="at 2: nan\nat 3: 12\n")
+    assert words(night.found) == [
+        "nan: val_loss is nan at step 2",
+        "threshold: val_loss is 12 at step 3 (> 10)",
+    ]

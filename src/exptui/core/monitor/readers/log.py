@@ -1,4 +1,7 @@
-"""Numbers in a log: `key=value` and `key: value` on lines that tell of a step or of a metric, or what patterns declare."""
+"""Numbers in a log: `key=value`, `key: value` and `val loss 0.5` on lines that tell of a step or of a metric.
+
+Or what patterns declare.
+"""
 
 from __future__ import annotations
 
@@ -16,12 +19,15 @@ COUNTERS = {"global_step": 0, "step": 1, "iteration": 2, "iter": 2, "round": 3, 
 """Words for a step; where a line has several, the lowest counts."""
 _END = r"(?![\w:]|[.-]\d)"
 _PAIR = re.compile(
-    rf"(?i)(?<![\w./@-])([a-z_][\w./@-]{{0,63}})['\"]?[ \t]{{0,8}}[=:][ \t]{{0,8}}['\"]?({NUMBER}){_END}"
+    r"(?i)(?<![\w./@-])(?:(train|val(?:id)?|test|eval)(?:ing|ation|uation)?(_\d{1,4})?(?:'s)?[ \t]{1,8})?"
+    r"([a-z_][\w./@-]{0,63})['\"]?"
+    rf"(?:[ \t]{{0,8}}([=:])[ \t]{{0,8}}['\"]?|[ \t]{{1,8}})({NUMBER}){_END}"
 )
 _STEP = re.compile(
     rf"(?i)(?<![\w./@-])({'|'.join(COUNTERS)})['\"]?[ \t]{{0,8}}[=:#]?[ \t]{{0,8}}['\"\[(]?[ \t]{{0,8}}"
     r"(\d{1,15}(?:\.\d{1,15})?)(?![\w]|[.-]\d)"
 )
+_SHORT = {"valid": "val"}
 _ROUND = re.compile(r"\[(\d{1,15})\]\s")  # as XGBoost begins its lines
 Row = tuple[int, dict[str, str]]
 Match = Callable[[list[str]], Iterable[Row]]
@@ -100,8 +106,12 @@ def text(line: bytes) -> str:
 def pairs(line: str) -> tuple[dict[str, float], dict[str, float]]:
     """The counters of a line and its metrics. Of a line that counts nothing only one that names a metric has some."""
     counters = counters_of(line)
-    pairs = _PAIR.findall(line) if "=" in line or ":" in line else ()
-    found = {name: float(value) for name, value in pairs if name.lower() not in COUNTERS}
+    pairs = _PAIR.findall(line) if "=" in line or ":" in line or "." in line else ()
+    found = {
+        f"{_SHORT.get(phase.lower(), phase.lower())}{number}_{name}" if phase else name: float(value)
+        for phase, number, name, joint, value in pairs
+        if name.lower() not in COUNTERS and (joint or ("." in value and direction(name)))
+    }
     return counters, found if counters or any(map(direction, found)) else {}
 
 

@@ -73,6 +73,10 @@ class Matcher:
                 problems.say(one)
         return [(number, named) for number, named in reply["rows"]]
 
+    def unused(self, pattern: str) -> str:
+        """Why a pattern is not used any more; empty as long as it is."""
+        return self._unused.get(pattern, "")
+
     def _ask(self, patterns: Sequence[str], lines: Sequence[str]) -> dict[str, Any] | None:
         """What the process answers; None where it does not."""
         process = self._process = (

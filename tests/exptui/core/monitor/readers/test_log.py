@@ -44,7 +44,13 @@ def read(text: str) -> Points:
         ("[7]\ttrain-rmse:0.5\n", {"train-rmse": [(7, 0.5)]}),
         ("\x1b[32mstep 5\x1b[0m \x1b[1mloss=2\x1b[0m\n", {"loss": [(5, 2)]}),
         ("step 1 loss=9\rstep 2 loss=8\n", {"loss": [(2, 8)]}),
-        ("train accuracy: 0.5\n\naccuracy: 0.75\n", {"accuracy": [(1, 0.5), (3, 0.75)]}),
+        ("test accuracy: 0.5\n\naccuracy: 0.75\n", {"test_accuracy": [(1, 0.5)], "accuracy": [(3, 0.75)]}),
+        # The phase in front is part of the name, and a metric needs no sign before its decimal fraction.
+        ("Epoch 3/9 | train loss: 2 | Validation loss: 1.5 | val acc: 99.1%\n",
+         {"train_loss": [(3, 2)], "val_loss": [(3, 1.5)], "val_acc": [(3, 99.1)]}),
+        ("epoch 2: train loss 0.5, test loss 0.25 acc 0.75\n",
+         {"train_loss": [(2, 0.5)], "test_loss": [(2, 0.25)], "acc": [(2, 0.75)]}),
+        ("[10]\ttraining's auc: 0.5\tvalid_0's auc: 0.25\n", {"train_auc": [(10, 0.5)], "val_0_auc": [(10, 0.25)]}),
         # Two counters: one that begins again in each epoch is counted on, one that does not is left alone.
         ("".join(f"Epoch [{e}/2], Step [{s}/3], Loss: {e * s}\n" for e in (1, 2) for s in (1, 2, 3)),
          {"Loss": [(1, 1), (2, 2), (3, 3), (4, 2), (5, 4), (6, 6)]}),
@@ -53,6 +59,7 @@ def read(text: str) -> Points:
         ("port: 8080 seed=7\n", {}),
         ("step 3 at 12:30:11, took: 3.2s, host: 127.0.0.1, torch: 2.1.0, date: 2025-11-09\n", {}),
         ("loss: none, accuracy=high\n", {}),
+        ("epoch 1 took 3.25 of 10.5, error 404, loss 0.5s, version 1.5\n", {}),
         ("epochs: 10\nsteps = 5\n", {}),
     ],
 )  # fmt: skip
