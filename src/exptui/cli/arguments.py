@@ -144,7 +144,10 @@ def _lists(add: Add) -> None:
         help="words, or accuracy>0.9 state:failed model.layers=8 tag:keep; all must hold",
     )
     listing.add_argument(
-        "--sort", default="", metavar="KEY", help="a metric (the best first) or a config key"
+        "--sort",
+        default="",
+        metavar="KEY",
+        help="a metric (the best first) or a config key; -KEY: the largest first",
     )
     listing.add_argument(
         "--best",
