@@ -18,8 +18,9 @@ MODULES = {
     "archives": ("archive", "check", "verify", "restore"),
     "compared": ("diff", "tag", "note"),
     "doctor": ("doctor",),
+    "house": ("du", "rm", "prune"),
     "lists": ("ls", "show"),
-    "runs": ("init", "run", "grid", "queue", "resume", "stop", "logs", "rm"),
+    "runs": ("init", "run", "grid", "queue", "resume", "stop", "logs"),
 }
 
 
