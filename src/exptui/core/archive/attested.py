@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Iterable, Sequence
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Literal
 
 import msgspec
@@ -71,7 +71,8 @@ def remove(run_dir: Path, paths: Sequence[str], observational: Sequence[str] = (
         if _stamp(run_dir / path) != before[path]:
             raise RunError(f"{path} was written to meanwhile", "Look again: exptui prune")
         (run_dir / path).unlink()
-    for folder in sorted({(run_dir / path).parent for path in paths}, reverse=True):
+    folders = {run_dir / above for path in paths for above in PurePath(path).parents}
+    for folder in sorted(folders, reverse=True):  # the inner ones first
         fsync_dir(folder)
         if folder != run_dir:
             with contextlib.suppress(OSError):  # something else is in it

@@ -81,7 +81,7 @@ def plan(marks: Sequence[Mark], wanted: int) -> list[Piece]:
     """
     inner = [mark for mark in marks[:-1] if mark.cuts]
     if not inner:
-        raise ArchiveError("segments need a checkpoint before the last one; none is kept: verify the whole")
+        raise ArchiveError("segments need two checkpoints, the first of them kept here: verify the whole")
     most = len(inner) + 1
     count = min(wanted, most)
     cuts = [inner[round(number * most / count) - 1] for number in range(1, count)]
