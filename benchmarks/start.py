@@ -137,7 +137,25 @@ def listing(bench: Bench) -> Iterator[Figure]:
         yield beside(what, ours, "python -c pass", theirs, unit="ms", scale=1e3, most=most)
 
 
-PARTS: tuple[Callable[[Bench], Iterator[Figure]], ...] = (first_frame, peers, listing)
+BOARD = ["--filter", "accuracy>0.9 model.layers=8 state:finished", "--sort", "-accuracy"]
+
+
+def leaderboard(bench: Bench) -> Iterator[Figure]:
+    """`ls --json` with a filter and an order beside the plain one, over 10,000 runs in a warm index."""
+    runs = 1_000 if bench.quick else 10_000
+    home = inputs.workspace(bench.build, runs)
+    works = {
+        "chosen": lambda: bench.run([*bench.cockpit, "ls", *BOARD, "--json"], home),
+        "all": lambda: bench.run([*bench.cockpit, "ls", "--json"], home),
+    }
+    found = in_turn(bench.rounds, works)
+    what = f"exptui ls --filter … --sort -accuracy --json, {runs:,} runs"
+    for text, key in ((what, "wall"), ("CPU of the same", "cpu")):
+        chosen, everything = ([one[key] for one in found[name]] for name in works)
+        yield beside(text, chosen, "ls --json of all", everything, unit="ms", scale=1e3, most=2.0)
+
+
+PARTS: tuple[Callable[[Bench], Iterator[Figure]], ...] = (first_frame, peers, listing, leaderboard)
 TITLE = "1 · Start"
 ABOUT = (
     "From just before the process is made until its key bar (the first frame) or its newest run "

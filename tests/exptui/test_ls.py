@@ -134,3 +134,23 @@ def test_what_is_answered_before_there_is_a_parser_is_what_it_says(words: list[s
 
 def test_nothing_there_is_an_empty_list(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     assert said(workspace(tmp_path), capfd, "--json") == "[]\n"
+
+
+@pytest.mark.parametrize("words", [["--sort", "-accuracy"], ["--sort=-accuracy"]])
+def test_a_minus_before_the_key_puts_the_largest_first(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], words: list[str]
+) -> None:
+    space = workspace(tmp_path)
+    for name, accuracy in (("low", 0.25), ("high", 0.75), ("none", None), ("middle", 0.5)):
+        make(space, name)
+        (space.results / f"{name}/metrics.json").write_text(json.dumps({"accuracy": accuracy, "loss": 1.0}))
+    rows = json.loads(said(space, capfd, *words, "--filter", "loss<2", "--json"))
+    assert [row["run_id"] for row in rows] == ["high", "middle", "low", "none"]
+    turned = json.loads(said(space, capfd, *words, "--reverse", "--json"))
+    assert [row["run_id"] for row in turned] == ["low", "middle", "high", "none"]
+
+
+def test_an_option_is_not_a_key(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        cli.main(["ls", "--sort", "--json"])
+    assert "--sort: expected one argument" in capsys.readouterr().err

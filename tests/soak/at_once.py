@@ -99,7 +99,7 @@ def check(space: Workspace, run_id: str, config: str, story: str) -> None:
     """The run's bytes are in results/, in its trash or in a good archive; nothing half-done is left."""
     space.recover()
     payload = {"a": ["model"], "b": ["ck1"]}[config]
-    folders = [space.results / run_id, *(space.results / ".trash").glob(f"{run_id}*")]
+    folders = [space.results / run_id, *(space.results / ".trash").rglob(run_id)]
     whole = any(all((folder / name).is_file() for name in payload) for folder in folders)
     archive = space.archives / f"{run_id}.tar.gz"
     if archive.exists():

@@ -18,8 +18,9 @@ MODULES = {
     "archives": ("archive", "check", "verify", "restore"),
     "compared": ("diff", "tag", "note"),
     "doctor": ("doctor",),
+    "house": ("du", "rm", "prune"),
     "lists": ("ls", "show"),
-    "runs": ("init", "run", "grid", "queue", "resume", "stop", "logs", "rm"),
+    "runs": ("init", "run", "grid", "queue", "resume", "stop", "logs"),
 }
 
 
@@ -67,7 +68,7 @@ def _command(words: Sequence[str]) -> int:
 
         # What stands behind `init --` is somebody else's command line.
         mine = words.index("--") if words[0] == "init" and "--" in words else len(words)
-        arguments = parser(words[0]).parse_args(words[:mine])
+        arguments = parser(words[0]).parse_args(_joined(words[:mine]))
         arguments.words = words[mine + 1 :]
         if arguments.command != "cockpit":
             module = next(name for name, commands in MODULES.items() if arguments.command in commands)
@@ -78,6 +79,17 @@ def _command(words: Sequence[str]) -> int:
             return command(arguments)
         workspace = arguments.workspace
     return _cockpit(workspace)
+
+
+def _joined(words: Sequence[str]) -> list[str]:
+    """With `--sort -accuracy` as one word: argparse would take the second for an option."""
+    joined: list[str] = []
+    for word in words:
+        if joined and joined[-1] == "--sort" and word[:1] == "-" != word[1:2]:
+            joined[-1] = f"--sort={word}"
+        else:
+            joined.append(word)
+    return joined
 
 
 def plain_ls(*, json: bool) -> SimpleNamespace:

@@ -13,6 +13,7 @@ from exptui.cli.exits import CORRUPT, FAILED, OK, nobody_reads
 from exptui.cli.lists import print_json
 from exptui.cli.progress import ProgressLine
 from exptui.cli.recover import recovered
+from exptui.core.archive import attested
 from exptui.core.archive.check import Subset
 from exptui.core.audit import report as audit
 from exptui.core.audit.request import Options, Request
@@ -40,6 +41,11 @@ def archive(arguments: argparse.Namespace) -> int:
             print("  compressed with zlib, several times slower: install isal", file=sys.stderr)
         for path in sealed.skipped:
             print(f"  not archived: the empty directory {clean(path)}", file=sys.stderr)
+        if gone := sealed.attested:
+            total = sum(one.size for one in gone)
+            print(
+                f"  attested by their digests, not kept: {len(gone)} files, {total:,} bytes", file=sys.stderr
+            )
     return OK
 
 
@@ -66,7 +72,8 @@ def check(arguments: argparse.Namespace) -> int:
         signer = f"  signed by {clean(result.signer)}" if result.signer else ""
         head = f"  head {result.identity}" if result is book and book.identity else ""
         word = "CORRUPT" if result.problems else "NOT CHECKED" if result.unread else "intact"
-        print(f"{clean(result.run_id)}  {word}{signer}{head}")
+        gone = f"  {result.attested} files attested, not kept" if result.attested else ""
+        print(f"{clean(result.run_id)}  {word}{signer}{gone}{head}")
         for problem in (*result.problems, *filter(None, [result.unread])):
             print(f"  {clean(problem)}")
     if not results:
@@ -138,4 +145,6 @@ def restore(arguments: argparse.Namespace) -> int:
             arguments.archive, progress=partial(line.show, f"restoring {arguments.archive}")
         )
     print(clean(str(place)))
+    for one in attested.read(place):
+        print(f"  not restored, as it was not kept: {clean(one.path)}", file=sys.stderr)
     return OK

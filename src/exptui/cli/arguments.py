@@ -62,7 +62,7 @@ def parser(first: str = "") -> argparse.ArgumentParser:
     )
     init.usage = "exptui init [-h] [-- COMMAND …]"
     for group in (
-        [_lists] if first in ("ls", "show", "diff") else [_runs, _lists, _archives, _verify, _doctor]
+        [_lists] if first in ("ls", "show", "diff") else [_runs, _lists, _house, _archives, _verify, _doctor]
     ):
         group(add)
     return top
@@ -120,11 +120,6 @@ def _runs(add: Add) -> None:
     _json(waiting)
     stop = add("stop", "end a run and every process of it")
     stop.add_argument("run", metavar="RUN")
-    remove = add("rm", "move runs into results/.trash; --undo takes the last one back")
-    remove.add_argument("runs", nargs="*", metavar="RUN")
-    remove.add_argument(
-        "--undo", action="store_true", help="take back the run named, or the last one removed"
-    )
 
 
 def _seeds(text: str) -> tuple[int, ...]:
@@ -144,7 +139,10 @@ def _lists(add: Add) -> None:
         help="words, or accuracy>0.9 state:failed model.layers=8 tag:keep; all must hold",
     )
     listing.add_argument(
-        "--sort", default="", metavar="KEY", help="a metric (the best first) or a config key"
+        "--sort",
+        default="",
+        metavar="KEY",
+        help="a metric (the best first) or a config key; -KEY: the largest first",
     )
     listing.add_argument(
         "--best",
@@ -178,6 +176,48 @@ def _lists(add: Add) -> None:
     logs.add_argument("run", metavar="RUN")
     logs.add_argument("-f", "--follow", action="store_true", help="go on until the run ends")
     logs.add_argument("-n", type=int, default=50, metavar="LINES", help="how many lines (default 50)")
+
+
+def _house(add: Add) -> None:
+    usage = add("du", "what takes the space: results, archive, trash; and each run, the largest first")
+    usage.add_argument("-n", type=int, default=20, metavar="RUNS", help="how many runs (default 20; 0: all)")
+    remove = add("rm", "move runs into results/.trash; --undo takes the last one back")
+    remove.add_argument("runs", nargs="*", metavar="RUN")
+    remove.add_argument(
+        "--undo", action="store_true", help="take back the run named, or the last one removed"
+    )
+    remove.add_argument("--list", action="store_true", help="what is in the trash")
+    remove.add_argument(
+        "--empty", type=_age, metavar="AGE", help="what was removed so long ago goes for good (with --yes)"
+    )
+    prune = add("prune", "what may go by these rules; never what is tagged, live, or best and not archived")
+    prune.add_argument("--state", default="", help="only runs in this state, as failed")
+    prune.add_argument(
+        "--older-than", type=_age, metavar="AGE", help="only runs that ended so long ago, as 30d, 12h, 2w"
+    )
+    prune.add_argument("--filter", default="", metavar="TERMS", help="only those that match, as in ls")
+    prune.add_argument(
+        "--keep-best",
+        type=int,
+        metavar="N",
+        help="not the N best of each experiment, or of all, by any metric (default 1)",
+    )
+    prune.add_argument(
+        "--checkpoints-only", action="store_true", help="their checkpoints alone, for good; digests are kept"
+    )
+    for command in (remove, prune):
+        command.add_argument(
+            "--yes", action="store_true", help="do it; without it only what would be done is said"
+        )
+    for command in (usage, remove, prune):
+        _json(command)
+
+
+def _age(text: str) -> float:
+    units = {"m": 60.0, "h": 3600.0, "d": 86_400.0, "w": 604_800.0}
+    if not (text[:-1].isascii() and text[:-1].isdecimal() and text[-1] in units):
+        raise argparse.ArgumentTypeError(f"not an age, as 30d, 12h, 90m or 2w: {text!r}")
+    return int(text[:-1]) * units[text[-1]]
 
 
 def _archives(add: Add) -> None:

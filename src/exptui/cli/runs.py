@@ -1,4 +1,4 @@
-"""Runs: `init`, `run`, `resume`, `stop`, `logs`, and `rm` with its undo."""
+"""Runs: `init`, `run`, `resume`, `stop` and `logs`."""
 
 from __future__ import annotations
 
@@ -160,19 +160,4 @@ def logs(arguments: argparse.Namespace) -> int:
     tail = LogTail(view.path / "trainer.log", arguments.n)
     for line in (*tail.read(), *tail.rest()):
         print(clean_line(line))
-    return OK
-
-
-def rm(arguments: argparse.Namespace) -> int:
-    """Into the trash, or back out of it."""
-    workspace = recovered(Workspace.find(arguments.workspace))
-    if arguments.undo:
-        for name in arguments.runs or [""]:
-            print(f"{clean(str(workspace.undo_remove(name)))} is back")
-        return OK
-    if not arguments.runs:
-        raise UsageError("which run?", "exptui rm RUN…")
-    for name in arguments.runs:
-        place = workspace.remove(name)
-        print(f"{clean(place.name)} is in {clean(str(place.parent))}; take it back with: exptui rm --undo")
     return OK

@@ -31,5 +31,13 @@ class Directions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
                 return sign
         return direction(name)
 
+    def order(self, sort: str, *, reverse: bool = False) -> tuple[str, bool]:
+        """The key in an order, and whether its largest come first.
+
+        `KEY`: the best first where it has a direction, else the least; `-KEY`: the largest.
+        """
+        key = sort.removeprefix("-")
+        return key, (key != sort or self.of(key) > 0) != reverse
+
 
 BY_NAME = Directions()

@@ -6,7 +6,7 @@ import fnmatch
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 import tomli
@@ -19,6 +19,7 @@ from exptui.core.errors import ConfigError
 SECRET_WORDS = ("TOKEN", "SECRET", "PASSWORD", "KEY")
 PATTERN = r"Name each number, as in: metrics = ['step (?P<step>\d+) loss (?P<loss>\S+)']"
 BUNDLED = "tiny-agent-trainer"
+Checkpoints = Literal["all", "last", "none"]
 
 
 class EnvironmentPolicy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -59,12 +60,19 @@ class Queue(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     gpus: tuple[int | str, ...] = ()  # each run gets one of them; as many slots, if no number is given
 
 
+class Archives(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What an archive holds."""
+
+    checkpoints: Checkpoints = "all"  # of the others only the digest is kept (docs/archive.md)
+
+
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The whole file; every part has a default."""
 
     trainer: TrainerSettings = TrainerSettings()
     trainers: tuple[TrainerSettings, ...] = ()
     queue: Queue = Queue()
+    archive: Archives = Archives()
     environment: EnvironmentPolicy = EnvironmentPolicy()
     inputs: dict[str, str] = {}  # the data the trainers read: name → path, relative to the project
     metrics: Directions = Directions()  # which are better lower or higher, where their names do not tell

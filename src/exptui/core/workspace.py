@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from exptui.core.errors import ArchiveError, RunError, UsageError
+from exptui.core.errors import ArchiveError, UsageError
 from exptui.core.files import Cancel, Progress, storage_errors
-from exptui.core.launched import Launched
+from exptui.core.kept import Kept
 from exptui.core.runs.run import RunState, RunView, config_problem
 
 # A verb imports what it needs when it is called: none waits for what another one needs.
@@ -24,9 +23,10 @@ if TYPE_CHECKING:
     from exptui.core.audit.request import Cost, Options, Request
     from exptui.core.audit.session import State
     from exptui.core.doctor import Finding
+    from exptui.core.house.prune import Plan, Rules, Went
 
 
-class Workspace(Launched):
+class Workspace(Kept):
     """One `experiments/` folder, and every verb there is for it."""
 
     @classmethod
@@ -80,43 +80,33 @@ class Workspace(Launched):
             checkpoint = resume.resume(view, self.places)
             return self.view(view.path), checkpoint
 
-    def remove(self, name: str) -> Path:
-        """Move a run into the trash; returns where it is.
+    def prunable(self, rules: Rules) -> Plan:
+        """What would go by these rules, and what they keep. Nothing is changed.
 
         Raises:
-            RunError: it is still at work.
+            UsageError: the rules choose nothing.
+            CorruptError: what is tagged cannot be read.
         """
-        from exptui.core.runs import trash
+        from exptui.core.house import prune
 
-        with self._alone(name) as view:
-            if view.state.live or view.leftovers:
-                raise RunError(f"{view.run_id} is still at work", "Stop it first: exptui stop RUN")
-            return trash.put(view.path)
+        return prune.plan(self, rules)
 
-    @contextlib.contextmanager
-    def _alone(self, name: str) -> Iterator[RunView]:
-        """A run, with all other commands kept away from it."""
-        from exptui.core.runs.alone import alone
+    def prune(self, plan: Plan) -> Iterator[Went]:
+        """Do what a plan says, run by run; yields what became of each. What is protected meanwhile stays."""
+        from exptui.core.house import prune
 
-        path = self.show(name).path
-        with alone(self.archives, path.name):
-            yield self.show(path.name)
-
-    def undo_remove(self, name: str = "") -> Path:
-        """Take a run back out of the trash; without a name the one removed last."""
-        from exptui.core.runs import trash
-
-        return trash.take_back(self.results, name)
+        return prune.carry_out(self, plan)
 
     def recover(self) -> list[str]:
         """Finish or undo what a crash left in `archive/` and `results/`; a line for each thing done."""
         from exptui.core.archive import recovery
         from exptui.core.audit import session
-        from exptui.core.runs import cleanup
+        from exptui.core.runs import cleanup, trash
 
         with storage_errors("recover what a crash left"):
             return [
                 *cleanup.recover(self.root, self.results),
+                *trash.recover(self.results),
                 *recovery.recover(self.archives, self.results),
                 *session.recover(self.archives),
             ]
@@ -152,7 +142,10 @@ class Workspace(Launched):
                 f"{view.run_id} is {view.state} {problem}".rstrip(),
                 "To archive it all the same: --incomplete",
             )
-        seed, card = prepare(view, incomplete=not whole)
+        template = self.settings.trainer_for(f"{view.stem}.toml").checkpoints
+        seed, card = prepare(
+            view, incomplete=not whole, keep=self.settings.archive.checkpoints, template=template
+        )
 
         def ready() -> None:
             if self.view(view.path) != view:

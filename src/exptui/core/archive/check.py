@@ -37,7 +37,7 @@ _COPY = "Restore it from another copy."
 class CheckResult:
     """Are the bytes intact. `identity` is known only when all of them were read and are.
 
-    `signer` says who signed, '' where nobody did. `unread`: why that is not known: it could not be read. Of the ledger the identity is the digest of its last line.
+    `signer` says who signed, '' where nobody did. `attested`: how many files it only has the digest of. `unread`: why that is not known: it could not be read. Of the ledger the identity is the digest of its last line.
     """
 
     run_id: str
@@ -45,6 +45,7 @@ class CheckResult:
     problems: list[str]
     signer: str = ""
     unread: str = ""
+    attested: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,12 +88,13 @@ def check(
         return CheckResult(run_id, None, [*problems, *odd])
     if not archive_path.exists():
         return CheckResult(run_id, None, [f"{archive_path.name} is missing", *problems])
-    identity, signer = None, ""
+    identity, signer, absent = None, "", 0
     with storage_errors("check the archive"):
         try:
             _check_card(folder, run_id, known or {})
             with Reader(archive_path) as reader:
                 found = preflight(reader, known or {})
+                absent = len(reader.manifest.absent)
                 if found is not None:
                     signer = str(found)
                     if found.refused:
@@ -107,7 +109,7 @@ def check(
                         identity = reader.identity
         except CorruptError as error:
             problems.append(error.message)
-    return CheckResult(run_id, identity, problems, signer)
+    return CheckResult(run_id, identity, problems, signer, attested=absent)
 
 
 def _as_sealed(

@@ -29,6 +29,13 @@ class Archived(msgspec.Struct, frozen=True):
     verdict: str | None
     verified_at: str | None
 
+    @property
+    def attested(self) -> int:
+        """Of how many files it has the digest alone."""
+        found = (self.card or {}).get("attested")
+        count = found.get("files") if isinstance(found, dict) else 0
+        return count if isinstance(count, int) else 0
+
 
 def beside(archive_dir: Path, run_id: str, suffix: str) -> Path:
     """The file of an archive with that suffix."""

@@ -21,6 +21,8 @@ from exptui.core.errors import ArchiveError, CorruptError
 from exptui.core.files import Cancel, canonical_json, storage_errors
 
 NAME = "MANIFEST.json"
+RECORD = "exptui-attested.json"
+"""In a run's directory: what was of the run and is not there any more (`attested`); in a manifest it is `attested`."""
 MAX_MANIFEST = 64 << 20
 MAX_TOTAL = 1 << 50
 MAX_ABOUT = 4 << 20  # bytes of a recipe or a fingerprint: free-form, so parsed it can be 30 times as large
@@ -42,10 +44,17 @@ class FileEntry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     file_class: Literal["identity", "observational"] = msgspec.field(name="class")
 
 
-class Manifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Everything an archive says of itself; nothing of the moment or program that made it."""
+class Attested(FileEntry, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A file that was of the run and is not kept: what it was, said by whoever let it go. Never called present."""
 
-    schema: Literal[1] = 1
+
+class Manifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Everything an archive says of itself; nothing of the moment or program that made it.
+
+    Schema 2 is 1 with `attested`, and is only used where something is: all other archives are what they always were.
+    """
+
+    schema: Literal[1, 2] = 1
     run_id: str
     config_sha256: str
     settings_digest: str
@@ -55,6 +64,12 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     incomplete: bool
     files: list[FileEntry]
     total_bytes: int
+    attested: list[Attested] | msgspec.UnsetType = msgspec.UNSET
+
+    @property
+    def absent(self) -> list[Attested]:
+        """The files that it lists and does not hold."""
+        return self.attested or []
 
 
 class _About(msgspec.Struct):
@@ -235,7 +250,19 @@ def scan(
         ArchiveError: something in it cannot be archived; it is named.
         Cancelled: somebody asked.
     """
-    names = listing(run_dir)
+    return hashed(
+        run_dir, [one for one in listing(run_dir) if one[0] != RECORD], observational, on_bytes, cancel
+    )
+
+
+def hashed(
+    run_dir: Path,
+    names: list[tuple[str, int]],
+    observational: Sequence[str] = (),
+    on_bytes: OnBytes | None = None,
+    cancel: Cancel | None = None,
+) -> list[FileEntry]:
+    """The same of these files alone, in their order; a name comes with its size."""
     with storage_errors("read the run"):
         root = os.open(run_dir, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
@@ -331,16 +358,28 @@ def decode(data: bytes) -> Manifest:
 
 
 def _problem(manifest: Manifest) -> str:
-    paths = [safe_path(entry.path) for entry in manifest.files]
+    if (manifest.schema == 2) != bool(manifest.attested) or manifest.attested == []:
+        return "schema 2 is for what is attested, and for nothing else"
+    if problem := entries_problem(manifest.files) or entries_problem(manifest.absent):
+        return problem
+    paths = [entry.path for entry in (*manifest.files, *manifest.absent)]
     if problem := collisions(paths):
         return problem
-    if paths != sorted(paths, key=str.encode):
-        return "the files are not in order"
-    if any(entry.size < 0 or not _DIGEST.fullmatch(entry.sha256) for entry in manifest.files):
-        return "a size or digest is not one"
+    if any(fold(path) == RECORD for path in paths):
+        return f"{RECORD} is the name of a record of ours"
     if (
         manifest.total_bytes != sum(entry.size for entry in manifest.files)
         or manifest.total_bytes > MAX_TOTAL
     ):
         return "the total size is wrong"
     return "a count of attempts below zero" if manifest.attempts < 0 else ""
+
+
+def entries_problem(entries: Sequence[FileEntry]) -> str:
+    """What is wrong with a list of files, each for itself and their order; raises CorruptError for an unsafe path."""
+    paths = [safe_path(entry.path) for entry in entries]
+    if paths != sorted(paths, key=str.encode):
+        return "the files are not in order"
+    if any(entry.size < 0 or not _DIGEST.fullmatch(entry.sha256) for entry in entries):
+        return "a size or digest is not one"
+    return ""

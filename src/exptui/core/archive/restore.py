@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from exptui.core.archive import ledger
+from exptui.core.archive import attested, ledger
 from exptui.core.archive import manifest as mf
 from exptui.core.archive.check import afterwards, preflight
 from exptui.core.archive.listing import run_id_of
@@ -129,6 +129,8 @@ def _unpack(reader: Reader, destination: Path, identity: str) -> None:
     with _temporary(destination) as (temporary, root):
         for entry, blocks in reader.members():
             _write(root, entry, blocks)
+        if reader.manifest.absent:
+            attested.write(temporary, reader.manifest.absent)
         if reader.identity != identity:
             raise reader.corrupt("it changed while it was being read")
         for where, _, _ in os.walk(temporary, topdown=False):

@@ -6,12 +6,14 @@ import contextlib
 import os
 import re
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from exptui.core.archive import ledger, signature, tarball
+import msgspec
+
+from exptui.core.archive import attested, ledger, signature, tarball
 from exptui.core.archive import manifest as mf
 from exptui.core.archive.codec import COMPRESSOR
 from exptui.core.archive.listing import (
@@ -56,14 +58,16 @@ class Seed:
     attempts: int = 0
     incomplete: bool = False
     observational: Sequence[str] = field(default=())
+    omit: Collection[str] = field(default=())  # paths that are listed as attested and not kept
+    attested: Sequence[mf.Attested] = field(default=())  # what is not there any more
 
 
 @dataclass(frozen=True, slots=True)
 class Sealed:
     """A committed archive. `already`: it was there before, with the same identity.
 
-    `skipped` names the empty directories, which an archive does not hold; `compressor` is what it was written
-    with just now, '' when `already`.
+    `skipped` names the empty directories, which an archive does not hold; `attested` the files of which it has the
+    digest alone; `compressor` is what it was written with just now, '' when `already`.
     """
 
     run_id: str
@@ -74,6 +78,7 @@ class Sealed:
     already: bool
     skipped: tuple[str, ...]
     compressor: str
+    attested: Sequence[mf.Attested] = ()
 
 
 def partial_path(archive_dir: Path, run_id: str) -> Path:
@@ -141,7 +146,8 @@ def _sealed(
     final = beside(archive_dir, seed.run_id, TARBALL)
     skipped = mf.empty_directories(run_dir)
     before = _stamps(run_dir)
-    meter = Meter(progress, 3 * sum(size for _, size, _ in before))
+    omitted = [stamp for stamp in before if stamp[0] in seed.omit]
+    meter = Meter(progress, sum(size * (1 if path in seed.omit else 3) for path, size, _ in before))
     manifest = _manifest(seed, mf.scan(run_dir, seed.observational, meter, cancel))
     data = mf.encode(manifest)
     mf.decode(data)
@@ -149,7 +155,14 @@ def _sealed(
     already = os.path.lexists(final)
     wrote = not already or not _complete(archive_dir, seed.run_id, signed)
     if not already:
-        packed = _commit(run_dir, archive_dir, manifest, data, card, signed, meter, cancel)
+
+        def ready() -> None:  # nothing reads back what is not packed
+            for path, size, written in omitted:
+                now = (run_dir / path).lstat()
+                if (now.st_size, now.st_mtime_ns) != (size, written):
+                    raise tarball.changed(path)
+
+        packed = _commit(run_dir, archive_dir, manifest, data, card, signed, meter, cancel, ready)
     else:
         packed = _same_or_refused(final, data, meter, cancel)
         if wrote:
@@ -162,12 +175,26 @@ def _sealed(
         ledger.append(archive_dir, ledger.event("archived", seed.run_id, packed.identity, **facts))
     if not keep:
         _remove_source(run_dir, before)
-    compressor, total = "" if already else COMPRESSOR, manifest.total_bytes
-    return Sealed(seed.run_id, packed.identity, final, total, packed.gz_size, already, skipped, compressor)
+    return Sealed(
+        seed.run_id,
+        packed.identity,
+        final,
+        manifest.total_bytes,
+        packed.gz_size,
+        already,
+        skipped,
+        "" if already else COMPRESSOR,
+        manifest.absent,
+    )
 
 
 def _manifest(seed: Seed, entries: list[mf.FileEntry]) -> mf.Manifest:
+    omitted = [attested.entry(one) for one in entries if one.path in seed.omit]
+    entries = [one for one in entries if one.path not in seed.omit]
+    absent = sorted((*omitted, *seed.attested), key=lambda one: one.path.encode())
     return mf.Manifest(
+        schema=2 if absent else 1,
+        attested=absent or msgspec.UNSET,
         run_id=seed.run_id,
         config_sha256=seed.config_sha256,
         settings_digest=seed.settings_digest,
@@ -212,6 +239,7 @@ def _commit(
     signed: bytes,
     meter: Meter,
     cancel: Cancel | None,
+    ready: Callable[[], None],
 ) -> tarball.Packed:
     run_id = manifest.run_id
     final, partial = beside(archive_dir, run_id, TARBALL), partial_path(archive_dir, run_id)
@@ -235,6 +263,8 @@ def _commit(
         _write_sidecars(archive_dir, run_id, packed, data, card, signed)
         if cancel is not None:
             cancel.check()
+        with storage_errors("look at the files that are not kept"):
+            ready()
         _publish(partial, final)
     except BaseException:
         if not os.path.lexists(final):
@@ -250,7 +280,7 @@ def _refuse_changed(run_dir: Path, manifest: mf.Manifest, cancel: Cancel | None)
     now = {entry.path: entry.sha256 for entry in mf.scan(run_dir, (), None, cancel)}
     for entry in manifest.files:
         if now.get(entry.path) != entry.sha256:
-            raise tarball.changed(entry)
+            raise tarball.changed(entry.path)
 
 
 def _complete(archive_dir: Path, run_id: str, signed: bytes) -> bool:

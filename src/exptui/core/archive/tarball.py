@@ -205,12 +205,12 @@ def _copy(
             if on_bytes is not None:
                 on_bytes(count)
         if left or file.read(1):
-            raise changed(entry)
+            raise changed(entry.path)
     writer.write(bytes(-entry.size % RECORD))
 
 
-def changed(entry: FileEntry) -> ArchiveError:
+def changed(path: str) -> ArchiveError:
     """The error for a file that is not what the hash pass saw."""
     return ArchiveError(
-        f"{entry.path} changed while it was being archived", "Wait until nothing writes to it, then retry."
+        f"{path} changed while it was being archived", "Wait until nothing writes to it, then retry."
     )

@@ -13,12 +13,19 @@ import msgspec
 
 from exptui import chronicle
 from exptui.chronicle import Chronicle, Mismatch, Status
-from exptui.core.archive.manifest import FileEntry
+from exptui.core.archive.manifest import Attested, FileEntry
 from exptui.core.files import BLOCK, canonical_json, sha256_bytes
 
 CONFIG = "config.toml"
 FileStatus = Literal[
-    "equal", "equal except declared", "slices equal", "differs", "missing", "extra", "not compared"
+    "equal",
+    "equal except declared",
+    "equal to attested",
+    "slices equal",
+    "differs",
+    "missing",
+    "extra",
+    "not compared",
 ]
 
 
@@ -64,8 +71,11 @@ def _compare(
         return FileAudit(path=path, file_class="observational", status="not compared")
     if base[1] is None or new[1] is None:
         return FileAudit(path=path, file_class="identity", status="extra" if base[1] is None else "missing")
+    gone = isinstance(base[1], Attested)  # its digest is all there is: it counts, and is told apart
     if base[1].sha256 == new[1].sha256:
-        return FileAudit(path=path, file_class="identity", status="equal")
+        return FileAudit(path=path, file_class="identity", status="equal to attested" if gone else "equal")
+    if gone:
+        return FileAudit(path=path, file_class="identity", status="differs")
     left, right = base[0] / path, new[0] / path
     if fields and (found := _declared(left, right, fields)):
         return FileAudit(path=path, file_class="identity", status=found[0], declared=found[1])

@@ -9,8 +9,8 @@ from typing import Any
 
 import msgspec
 
+from exptui.core.archive import attested, restore
 from exptui.core.archive import manifest as mf
-from exptui.core.archive import restore
 from exptui.core.archive.manifest import FileEntry
 from exptui.core.audit import compare
 from exptui.core.audit.compare import CONFIG
@@ -24,7 +24,10 @@ from exptui.core.runs.run import RunState
 
 @dataclass(frozen=True)
 class Original:
-    """A run as it was, every byte of it verified or hashed. `seconds`: how long it took, where that is known."""
+    """A run as it was, every byte of it verified or hashed. `seconds`: how long it took, where that is known.
+
+    `files`: also those of which there is only the digest (`Attested`).
+    """
 
     directory: Path
     files: list[FileEntry]
@@ -72,7 +75,7 @@ def _archived(request: Request, target: Path, progress: Progress, cancel: Cancel
         record = None
     return Original(
         target,
-        sealed.files,
+        [*sealed.files, *sealed.absent],
         sealed.recipe,
         sealed.fingerprint,
         sealed.attempts,
@@ -108,6 +111,7 @@ def _copy(source: Path, target: Path, progress: Progress, cancel: Cancel) -> Ori
     recipe = msgspec.to_builtins(record.recipe) if record else None
     attempts, seen = (record.attempts, record.fingerprint) if record else (0, None)
     changed, seconds = (record.code_changed, record.seconds) if record else (False, None)
+    files += attested.read(target)
     return Original(target, files, recipe, seen, attempts, "", not whole, changed, seconds)
 
 
@@ -122,5 +126,6 @@ def check_unchanged(original: Original, request: Request, cancel: Cancel) -> Non
             raise ArchiveError("the original was archived or removed while it was verified")
         classes = (original.recipe or {}).get("observational", ())
         now = mf.scan(Path(request.source), classes, None, cancel)
-        if compare.files_digest(now) != compare.files_digest(original.files):
+        was = [file for file in original.files if not isinstance(file, mf.Attested)]
+        if compare.files_digest(now) != compare.files_digest(was):
             raise ArchiveError("the original changed while it was verified")

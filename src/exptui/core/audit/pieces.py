@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from exptui.chronicle import Chronicle
-from exptui.core.archive.manifest import FileEntry
+from exptui.core.archive.manifest import Attested, FileEntry
 from exptui.core.audit.compare import CONFIG
 from exptui.core.errors import ArchiveError, RunError
 from exptui.core.runs import resume
@@ -19,7 +19,7 @@ from exptui.core.runs.run import Recipe
 class Mark:
     """A checkpoint of the original: its number, its path, and the cycle it was written after.
 
-    `cuts`: a piece can begin there; not where the chronicle does not say at which cycle.
+    `cuts`: a piece can begin there; not where the chronicle does not say at which cycle, or only its digest is kept.
     """
 
     epoch: int
@@ -68,7 +68,7 @@ def checkpoints(files: Sequence[FileEntry], recipe: Recipe, seen: Chronicle | No
         else [digests.get(file.sha256) for _, file in found]
     )
     return [
-        Mark(epoch, file.path, cycle, seen is None or cycle is not None)
+        Mark(epoch, file.path, cycle, (seen is None or cycle is not None) and not isinstance(file, Attested))
         for (epoch, file), cycle in zip(found, cycles, strict=True)
     ]
 
@@ -81,7 +81,7 @@ def plan(marks: Sequence[Mark], wanted: int) -> list[Piece]:
     """
     inner = [mark for mark in marks[:-1] if mark.cuts]
     if not inner:
-        raise ArchiveError("segments need at least two checkpoints; the original has fewer: verify the whole")
+        raise ArchiveError("segments need two checkpoints, the first of them kept here: verify the whole")
     most = len(inner) + 1
     count = min(wanted, most)
     cuts = [inner[round(number * most / count) - 1] for number in range(1, count)]

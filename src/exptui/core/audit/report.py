@@ -119,6 +119,8 @@ def headline(report: AuditReport) -> str:
     if report.verdict is Verdict.REPRODUCED:
         equal = [file for file in compared if file.status != "not compared"]
         words.append(f"{len(equal)} of {len(compared)} files equal")
+        if gone := sum(file.status == "equal to attested" for file in compared):
+            words.append(f"{gone} of them to an attested digest alone")
         words += [f"except declared: {'; '.join(declared)}"] if declared else []
     elif report.reason:
         words.append(report.reason)

@@ -201,7 +201,7 @@ def _judge(original: Original, piece: Piece, rerun: Rerun, live: LiveComparison 
         return Done(piece, rerun, found, files, mismatch, passing)
 
     if mismatch is not None:
-        files = {path: file for path, file in files.items() if file.status == "equal"}
+        files = {p: file for p, file in files.items() if file.status in ("equal", "equal to attested")}
         return audit(
             "differs", ", ".join(f"{name} {ours} → {theirs}" for name, ours, theirs in mismatch.fields[:2])
         )

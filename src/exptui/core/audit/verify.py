@@ -148,7 +148,8 @@ class Verification:
             "" if rerun.finished else f"{rerun.why()}: files not all compared",
             scope="full" if rerun.finished else "up to where the re-run ended",
             run_b_hash=compare.files_digest(files) if rerun.finished else "",
-            is_identical=same and all(a.status == "equal" for a in audits if a.file_class == "identity"),
+            is_identical=same
+            and all(a.status in ("equal", "equal to attested") for a in audits if a.file_class == "identity"),
             files=tuple(audits),
             notes=self._notes(original, rerun, old),
             **mismatch_facts(mismatch),
@@ -219,7 +220,7 @@ class Verification:
 
 def _unfinished(file: FileAudit) -> FileAudit:
     """Of a re-run that did not come to its end only what is equal already is known."""
-    same = file.status in ("equal", "equal except declared", "not compared")
+    same = file.status in ("equal", "equal except declared", "equal to attested", "not compared")
     return file if same else msgspec.structs.replace(file, status="not compared", offset=None)
 
 

@@ -225,12 +225,12 @@ def facts(row: RunRow | ArchiveRow, said: Mapping[str, Facts] = NOTHING) -> dict
 def ordered(
     rows: Iterable[R], key: str, *, reverse: bool = False, directions: Directions = BY_NAME
 ) -> list[R]:
-    """Rows by a fact: the best first where the metric has a direction, else the least; `reverse` turns it round.
+    """Rows by a fact, as `Directions.order` says; `reverse` turns it round.
 
     Rows without the fact, or with NaN, come last either way; numbers before texts. The key may be given by its
     last part, as in a filter.
     """
-    down = (directions.of(key) > 0) != reverse
+    key, down = directions.order(key, reverse=reverse)
     numbers: list[tuple[float, R]] = []
     texts: list[tuple[str, R]] = []
     rest: list[R] = []

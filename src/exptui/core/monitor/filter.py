@@ -58,12 +58,13 @@ def arranged(
     table: Table, order: Rows, sort: str, *, reverse: bool = False, directions: Directions = BY_NAME
 ) -> list[int]:
     """The rows in the order of a key as `catalog.ordered` puts them."""
+    wanted, down = directions.order(sort, reverse=reverse)
     keys = dict.fromkeys((*table.config, *table.metrics, "id", "state"))
-    gets = [_value_of(table, key) for key in keys if sort in (key, key.rpartition(".")[2])]
+    gets = [_value_of(table, key) for key in keys if wanted in (key, key.rpartition(".")[2])]
+    if len(gets) == 1:
+        return by(order, gets[0], down=down)
     return by(
-        order,
-        lambda row: next((value for get in gets if (value := get(row)) is not None), None),
-        down=(directions.of(sort) > 0) != reverse,
+        order, lambda row: next((value for get in gets if (value := get(row)) is not None), None), down=down
     )
 
 

@@ -292,3 +292,8 @@ def test_classes() -> None:
     assert mf.classify("metrics.json", []) == "identity"
     assert mf.classify("sub/trainer.log", ["*.log"]) == "identity"
     assert mf.classify("logs/a/b", ["logs/**"]) == "observational"
+
+
+def test_the_identity_of_an_archive_is_what_it_always_was(tmp_path: Path) -> None:
+    identity = "1fe5aa88e08a4a61bf8e88f498627191c4eba6090dee5f180d5c617d291307b1"
+    assert do_seal(make_run(tmp_path)).identity == identity
