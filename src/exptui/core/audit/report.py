@@ -87,6 +87,7 @@ class AuditReport(msgspec.Struct, frozen=True, kw_only=True):
     scope: str = "none"
     cause: str = "not examined"
     isolation: str = ""
+    code: str = ""  # which the re-run worked from, where the original or it has a snapshot
     attempts: int = 0
     environment: tuple[Change, ...] | None = None  # None: one side is unknown
     suspects: tuple[str, ...] = ()
@@ -163,6 +164,7 @@ def _facts(report: AuditReport) -> list[str]:
         "cause": report.cause if report.verdict is Verdict.DIVERGED else "",
         "attempts": str(report.attempts or "unknown"),
         "isolation": report.isolation,
+        "code": report.code,
         "environment": _environment(report),
         "command": " ".join(report.command),
         "time": f"{report.started_at} to {report.ended_at}",

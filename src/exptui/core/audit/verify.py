@@ -41,6 +41,7 @@ class Verification:
         self.started_at = launch.now()
         self.original: Original | None = None
         self.rerun: Rerun | None = None
+        self.code = ""
 
     def run(self, phase: OnPhase) -> AuditReport:
         """Verify, and say so: whatever goes wrong becomes a verdict with its reason.
@@ -54,6 +55,7 @@ class Verification:
             reruns = Reruns(
                 self.original, self.request, self.settings, self.places, self.cancel, self.directory / RERUN
             )
+            self.code = reruns.code.words
             if self.request.options.segments:
                 return self._segments(reruns, phase)
             return self._straight(reruns, phase)
@@ -207,6 +209,7 @@ class Verification:
             identity=original.identity if original else "",
             run_a_hash=compare.files_digest(original.files) if original else "",
             isolation=record.isolation if record else "",
+            code=self.code,
             attempts=original.attempts if original else 0,
             environment=found,
             suspects=attribution.suspects(original, found, "") if diverged else (),
