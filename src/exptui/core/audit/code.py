@@ -45,7 +45,10 @@ def choose(original: Original, wanted: str, trainer: TrainerSettings, places: Pl
     """
     known, source = original.snapshot, original.directory / NAME
     if known and wanted != "current":
-        listed = tuple((original.recipe or {}).get("code", ()))
+        recorded = tuple((original.recipe or {}).get("code", ()))
+        listed = tuple(entry for entry in recorded if not Path(entry).is_absolute())
+        if listed != recorded:  # what lies outside of the project lies elsewhere on another machine
+            listed += tuple(entry for entry in trainer.code if Path(entry).is_absolute())
         files = frozenset(pack.paths(source))
         return Code(
             Captured(known, files, folder, listed), source, f"as it was captured ({known.digest[:12]})"

@@ -16,6 +16,7 @@ from exptui.core.archive.manifest import FileEntry
 from exptui.core.audit import code
 from exptui.core.audit.compare import CONFIG
 from exptui.core.audit.original import Original
+from exptui.core.audit.packages import Prepared
 from exptui.core.audit.request import Request, recorded_trainer
 from exptui.core.configs import config
 from exptui.core.configs.config import Config
@@ -85,6 +86,7 @@ class Reruns:
         places: Places,
         cancel: Cancel,
         directory: Path,
+        prepared: Prepared | None = None,
     ) -> None:
         self.original, self.request = original, request
         self.settings = msgspec.structs.replace(settings, inputs=self._inputs(settings))
@@ -94,6 +96,7 @@ class Reruns:
         self.trainer = (
             recorded_trainer(original.recipe) if request.recorded else settings.trainer_for(trained)
         )
+        self.prepared = prepared
         self.code = code.choose(
             original, request.options.code, self.trainer, places, directory.parent / "code"
         )
@@ -118,11 +121,16 @@ class Reruns:
     def recipe(self, directory: Path) -> Recipe:
         """What is run, with this workspace's settings; what is compared is what was frozen with the original."""
         captured = self.code.at(self.places.results, self._ticket(directory))
-        recipe = launch.freeze(self.config, self.trainer, self.settings, self.places, directory, captured)
+        trainer = self.trainer
+        if self.prepared and trainer.command:
+            program = self.prepared.program(trainer.command[0])
+            trainer = msgspec.structs.replace(trainer, command=(program, *trainer.command[1:]))
+        recipe = launch.freeze(self.config, trainer, self.settings, self.places, directory, captured)
         classes: Mapping[str, Any] = self.original.recipe or {}
         options = self.request.options
         return msgspec.structs.replace(
             recipe,
+            command=self.trainer.command,
             observational=(*classes.get("observational", ()), *((NAME,) if captured else ())),
             volatile={path: tuple(fields) for path, fields in dict(classes.get("volatile", {})).items()},
             slots=max(recipe.slots, self.workers if options.segments else 1),

@@ -94,16 +94,7 @@ def freeze(
     """
     given, both = inputs.located(settings.inputs, places.project), (settings.environment, trainer.environment)
     home = code.tree if code else places.project
-    values = {
-        **{f"input_{name}": path for name, path in given.items()},
-        "config": str(directory / "config.toml"),
-        "output": str(directory),
-        "name": config.stem,
-        "run_id": directory.name,
-        "project": str(home),
-    }
-    if trainer.seed_key in config.flat:
-        values["seed"] = str(config.flat[trainer.seed_key])
+    values = _values(config, trainer, given, directory, home)
     if not trainer.command:
         raise UsageError("the trainer's command is empty", "Set [trainer] command in exptui.toml.")
     driven = "{flags}" in trainer.command
@@ -142,6 +133,23 @@ def freeze(
         # One that gets only flags knows no config whose bytes it could put into a directory of its own.
         adopts=not driven and not any("{output}" in word for word in (*trainer.command, trainer.cwd)),
     )
+
+
+def _values(
+    config: Config, trainer: TrainerSettings, given: Mapping[str, str], directory: Path, home: Path
+) -> dict[str, str]:
+    """What the placeholders of its command stand for."""
+    values = {
+        **{f"input_{name}": path for name, path in given.items()},
+        "config": str(directory / "config.toml"),
+        "output": str(directory),
+        "name": config.stem,
+        "run_id": directory.name,
+        "project": str(home),
+    }
+    if trainer.seed_key in config.flat:
+        values["seed"] = str(config.flat[trainer.seed_key])
+    return values
 
 
 def _in_place(trainer: TrainerSettings, word: str, cwd: Path, project: Path) -> Path:

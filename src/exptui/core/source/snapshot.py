@@ -16,9 +16,10 @@ from pathlib import Path
 from typing import BinaryIO
 
 from exptui.core.archive.manifest import open_below
+from exptui.core.archive.tarball import RECORD
 from exptui.core.errors import RunError
-from exptui.core.files import PARTIAL, fsync_dir, publish, sha256_file, storage_errors
-from exptui.core.runs import environment, queue
+from exptui.core.files import BLOCK, PARTIAL, fsync_dir, publish, sha256_file, storage_errors
+from exptui.core.runs import environment, launch, queue
 from exptui.core.runs.cleanup import STORE
 from exptui.core.runs.run import Snapshot
 from exptui.core.source import pack, taken
@@ -75,11 +76,17 @@ def capture(
     patch = environment.code_patch(project, {"git": git})
     store = results / STORE
     with storage_errors("capture the code"):
-        store.mkdir(exist_ok=True)
-        temporary = store / f".{place.name}.{os.getpid()}{PARTIAL}"
+        if not store.exists():
+            store.mkdir(exist_ok=True)
+            launch.share(store)
+        shared = os.access(store, os.W_OK)  # not where it is somebody else's: then the run has its own copy
+        temporary = (store if shared else place) / f".{place.name}.{os.getpid()}{PARTIAL}"
         try:
             digest, size = _written(project, chosen.paths, temporary)
-            _keep(temporary, store / f"{digest}.tar", place / NAME)
+            if shared:
+                _keep(temporary, store / f"{digest}.tar", place / NAME)
+            else:
+                publish(temporary, place / NAME)
         finally:
             temporary.unlink(missing_ok=True)
     left = (*chosen.left[:_LEFT], *([f"and {more} more"] if (more := len(chosen.left) - _LEFT) > 0 else []))
@@ -138,12 +145,14 @@ def _pack(root: int, paths: list[str], out: BinaryIO) -> tuple[str, int]:
             target = os.readlink(path, dir_fd=root)
             writer.write(pack.Entry(path, 0, executable=False, link=target).header)
             continue
+        writer.write(pack.Entry(path, found.st_size, bool(found.st_mode & stat.S_IXUSR), "").header)
         with open(open_below(root, path, os.O_RDONLY | os.O_NONBLOCK), "rb") as file:  # noqa: PTH123
-            data = file.read()
-        executable = bool(found.st_mode & stat.S_IXUSR)
-        writer.write(pack.Entry(path, len(data), executable, "").header)
-        writer.write(data + bytes(-len(data) % 512))
-        total += len(data)
+            left = found.st_size
+            while left and (block := file.read(min(left, BLOCK))):
+                writer.write(block)
+                left -= len(block)
+        writer.write(bytes(left + -found.st_size % RECORD))  # of one that was cut meanwhile this is not kept
+        total += found.st_size
     return writer.close(), total
 
 

@@ -6,6 +6,7 @@ import os
 import stat
 import subprocess
 from collections.abc import Iterable, Iterator, Sequence
+from functools import cache, partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -47,10 +48,11 @@ def look(project: Path, workspace: Path, wanted: bool | Sequence[str], code: Seq
         found, named, untracked = list(_named(project, wanted)), set(), []
     ours = _ours(project, workspace)
     paths: list[str] = []
+    behind = cache(partial(_is_behind_a_link, project.resolve()))
     for path in sorted(set(found), key=os.fsencode):
         if path in ours or any(path.startswith(f"{own}/") for own in ours):
             continue
-        if (why := _problem(project, path)) is None:
+        if behind(str(Path(path).parent)) or (why := _problem(project, path)) is None:
             continue
         if why:
             left.append(f"{path}: {why}")
@@ -123,6 +125,11 @@ def _named(project: Path, patterns: Sequence[str]) -> Iterator[str]:
                 yield from (str(Path(folder, name).relative_to(project)) for name in (*names, *links))
 
 
+def _is_behind_a_link(project: Path, folder: str) -> bool:
+    """Whether what git tracked in a folder is somewhere else now."""
+    return (project / folder).resolve() != project / folder
+
+
 def _problem(project: Path, path: str) -> str | None:
     """Why a file is left out: '' where it is not, None where there is none any more, which needs no word."""
     if problem := path_problem(path):
@@ -130,8 +137,6 @@ def _problem(project: Path, path: str) -> str | None:
     here = project / path
     try:
         mode = here.lstat().st_mode
-        if here.parent.resolve() != project.resolve() / Path(path).parent:
-            return None  # what git tracked there is behind a link now
         if stat.S_ISLNK(mode):
             return link_problem(path, os.readlink(here))  # noqa: PTH115  as it is
     except (FileNotFoundError, NotADirectoryError):

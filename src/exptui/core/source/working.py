@@ -41,7 +41,7 @@ def start(
     if trainer.prepare:
         _program(code, trainer.prepare[0], project)
     if "{output}" not in trainer.cwd:
-        inner = os.path.relpath(cwd, code.tree)
+        inner = os.path.relpath(cwd, code.tree.resolve())
         if inner.startswith("..") or not (trainer.prepare or code.has(inner)):
             raise RunError(
                 f"the trainer's directory {trainer.cwd!r} is not in the code that was captured",
@@ -63,7 +63,8 @@ def start(
 
 def _program(code: Captured, word: str, project: Path, *, built: bool = False) -> Path:
     """Where a command's first word is: in the code, if it is captured or built there, else as without a snapshot."""
-    inner = os.path.normpath(word)
+    below = Path(word).is_relative_to(code.tree)  # by {project}
+    inner = os.path.relpath(word, code.tree) if below else os.path.normpath(word)
     if "/" in word and not inner.startswith(("/", "..")) and (built or code.has(inner)):
         return code.tree / inner
     return environment.resolve(word, project, os.environ)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import subprocess
 import sys
@@ -9,13 +10,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec import structs
 
-from exptui.core.audit.report import Verdict
+from exptui.core.audit.report import AuditReport, Verdict
+from exptui.core.audit.trust import UntrustedError
 from exptui.core.errors import RunError, StorageError, UsageError
 from exptui.core.files import sha256_file
-from exptui.core.runs import queue
+from exptui.core.runs import queue, run
+from exptui.core.runs.cleanup import STORE
 from exptui.core.runs.run import RunState, Snapshot
-from exptui.core.source import snapshot
+from exptui.core.source import pack, snapshot
 from exptui.core.source import taken as listing
 from exptui.core.source.snapshot import NAME
 from exptui.core.workspace import Workspace
@@ -163,6 +167,26 @@ def test_links_executable_bits_submodules_and_odd_names(tmp_path: Path) -> None:
     assert (output / "inner.py").exists()
 
 
+def test_a_program_named_by_its_project_may_work_where_it_writes(tmp_path: Path) -> None:
+    space = tracked(tmp_path, command=["{project}/run.sh"], cwd="{output}")
+    (tmp_path / "run.sh").write_text('#!/bin/sh\necho "$0" > model\n')
+    (tmp_path / "run.sh").chmod(0o755)
+    git(tmp_path, "add", "run.sh")
+    run_id = finished(space)
+    assert model(space, run_id) == f"{snapshot.tree(space.results, run_id)}/run.sh\n"
+
+
+def test_where_the_store_is_somebody_elses_a_run_has_its_own_copy(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    space = tracked(tmp_path)
+    access = os.access
+    monkeypatch.setattr(os, "access", lambda path, mode: Path(path).name != STORE and access(path, mode))
+    run_id = finished(space)
+    assert model(space, run_id) == "one"
+    assert list((space.results / STORE).iterdir()) == []
+
+
 @pytest.mark.parametrize("wanted", [["train.py", "l*.py"], ["."]])
 def test_without_git_what_is_named_is_taken(tmp_path: Path, wanted: list[str]) -> None:
     space = tracked(tmp_path, snapshot=wanted)
@@ -292,3 +316,57 @@ def test_a_run_whose_code_was_exchanged_does_not_start(tmp_path: Path) -> None:
     assert last.record.exit is not None
     assert "not the code that was captured" in last.record.exit.error
     until(lambda: not list(queue.lock_directory(space.results).glob("*.scratch")))
+
+
+@pytest.mark.parametrize("honest", [True, False])
+def test_hostile_code_in_an_archive_is_corrupt_and_nothing_is_executed(
+    tmp_path: Path, *, honest: bool
+) -> None:
+    space = tracked(tmp_path, command=["touch", str(tmp_path / "executed")])
+    directory = space.run("a")
+    list(space.wait(directory.name))
+    (tmp_path / "executed").unlink()
+    record = run.read(directory)
+    assert record is not None
+    assert record.recipe.snapshot is not None
+    out = io.BytesIO()
+    writer = pack.Writer(out)
+    writer.write(pack.Entry("../escaped", 0, executable=True, link="").header)
+    digest = writer.close() if honest else "0" * 64
+    (directory / NAME).unlink()
+    (directory / NAME).write_bytes(out.getvalue())
+    known = structs.replace(record.recipe.snapshot, digest=digest)
+    run.write(directory, structs.replace(record, recipe=structs.replace(record.recipe, snapshot=known)))
+    (directory / "model").write_text("x")
+    until(lambda: not space.show(directory.name).leftovers)
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    path = space.archive(directory.name).path.rename(elsewhere / f"{directory.name}.tar.gz")
+    report = verified(space, str(path), trust=True)
+    assert (report.verdict, report.command) == (Verdict.CORRUPT, ())
+    assert NAME in report.reason
+    assert not (tmp_path / "executed").exists()
+    assert not list(tmp_path.rglob("escaped"))
+
+
+def test_an_archive_that_was_exchanged_after_the_question_is_not_run(tmp_path: Path) -> None:
+    (tmp_path / "there").mkdir()
+    space = tracked(tmp_path / "there")
+    path = space.archive(finished(space)).path
+    here = workspace(tmp_path / "here")
+    with pytest.raises(UntrustedError, match="from elsewhere") as asked:
+        here.request(str(path))
+    request = structs.replace(asked.value.request, seen="0" * 64)
+    last = list(here.follow(here.verify(request)))[-1]
+    assert isinstance(last, AuditReport)
+    assert (last.verdict, last.command) == (Verdict.UNKNOWN, ())
+    assert "not the archive any more" in last.reason
+    agreed = list(here.follow(here.verify(asked.value.request)))[-1]
+    assert isinstance(agreed, AuditReport)
+    assert agreed.verdict is Verdict.REPRODUCED, agreed.reason
+
+
+def test_the_identity_of_an_archive_without_captured_code_knows_nothing_of_it(tmp_path: Path) -> None:
+    space = workspace(tmp_path)
+    sealed = space.archive(finished(space)).path
+    assert "snapshot" not in sealed.with_name(sealed.name.replace(".tar.gz", ".manifest.json")).read_text()
