@@ -83,7 +83,7 @@ def _fresh(name: str) -> tuple[Workspace, state.Files]:
     for old in _base().glob("case *"):
         shutil.rmtree(old)
     parent = _base() / f"case {next(_NUMBERS)}"  # another place each time, and with it other locks
-    shutil.copytree(template, parent)
+    shutil.copytree(template, parent, symlinks=True)
     return Workspace(parent / "experiments"), before
 
 

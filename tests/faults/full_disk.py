@@ -21,7 +21,7 @@ from exptui.core.archive import restore, seal
 from faults import state
 from faults.operations import OPERATIONS, lock_directory
 
-NAMES = ("start", "replace", "archive", "restore")
+NAMES = ("start", "start captured", "replace", "archive", "restore")
 SIZES = (0, 4, 8, 16, 32, 64, 128)  # KiB that are left free
 TESTS = Path(__file__).parents[1]
 NAMESPACE = ("unshare", "--user", "--map-root-user", "--mount")

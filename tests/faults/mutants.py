@@ -20,6 +20,7 @@ from exptui.core.archive.listing import TARBALL
 from exptui.core.archive.reader import Reader
 from exptui.core.files import Lock
 from exptui.core.runs import cleanup, launch, run
+from exptui.core.source import snapshot
 from faults.inject import EIO, ENOSPC, KILL, LOST, STOP
 
 
@@ -105,6 +106,10 @@ def _no_cleanup() -> None:
     _put(cleanup, recover=lambda *_: [])
 
 
+def _code_kept_in_vain() -> None:
+    _put(snapshot, prune=lambda _: [])
+
+
 def _ledger_before_rename() -> None:
     publish, append = seal._publish, ledger.append
 
@@ -184,6 +189,7 @@ MUTANTS = {
         Mutant("run.json in place", _in_place, "replace", (KILL,)),
         Mutant("no recover", _no_recover, "archive", (KILL,)),
         Mutant("no cleanup of runs", _no_cleanup, "start", (KILL,)),
+        Mutant("code kept in vain", _code_kept_in_vain, "start captured", (KILL,)),
         Mutant("ledger before rename", _ledger_before_rename, "archive", (KILL,)),
         Mutant("lock not held", _lock_not_held, "archive", (STOP,)),
         Mutant("restored in place", _restore_in_place, "restore", (KILL,)),

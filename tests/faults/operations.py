@@ -18,6 +18,7 @@ from exptui.core.errors import ExptuiError
 from exptui.core.files import Lock, pretty_json
 from exptui.core.runs import adopt, launch, queue, run, supervisor
 from exptui.core.runs.alone import alone
+from exptui.core.runs.cleanup import STORE
 from exptui.core.runs.process import Process, boot_id
 from exptui.core.runs.run import RunState
 from exptui.core.workspace import Workspace
@@ -54,6 +55,26 @@ def finished(parent: Path) -> Workspace:
     (directory / "checkpoints").mkdir()
     (directory / "checkpoints/epoch_0001.ckpt").write_bytes(random.Random(1).randbytes(150_000))
     (directory / "run_summary.md").write_text("done\n")
+    return space
+
+
+def captured(parent: Path) -> Workspace:
+    """That run, with its code captured; an older version of the code is in the store, which nobody has any more."""
+    code = parent / "experiments/lib"
+    space = workspace(parent, f"sh experiments/lib/train.sh && {SCRIPT}", snapshot=["experiments/lib"])
+    (code / "deep").mkdir(parents=True)
+    (code / "train.sh").write_text("test -s experiments/lib/deep/data && test -L experiments/lib/link\n")
+    (code / "deep/data").write_bytes(random.Random(2).randbytes(30_000))
+    (code / "link").symlink_to("deep/data")
+    assert list(space.wait(space.run("a").name))[-1].state is RunState.FINISHED
+    (space.results / STORE / f"{'0' * 64}.tar").write_bytes(bytes(512))
+    return space
+
+
+def half_captured(parent: Path) -> Workspace:
+    """What a launcher left that was killed while it captured the code, and code that no run has."""
+    space = captured(parent)
+    (space.results / STORE / ".a_20250101T000000Z.4194304.partial").write_bytes(b"half")
     return space
 
 
@@ -297,6 +318,9 @@ OPERATIONS = {
     operation.name: operation
     for operation in (
         Operation("start", finished, lambda space: lambda: space.run("a"), _began, _begin_again, follow=False),
+        Operation("start captured", captured, lambda space: lambda: space.run("a"), _began, _begin_again, follow=False),
+        Operation("supervise captured", captured, _supervise, _supervised, _supervise_again, follow=False, raises=(ExptuiError, OSError)),
+        Operation("archive captured", captured, _archive, _archive_done, _archive_again),
         Operation("supervise", finished, _supervise, _supervised, _supervise_again, follow=False, raises=(ExptuiError, OSError)),
         Operation("replace", finished, _replace, _replaced, _replace_again, raises=(ExptuiError, OSError)),
         Operation("chronicle", finished, lambda space: lambda: chronicles.write(space), chronicles.sealed, chronicles.again, raises=(ExptuiError, OSError)),
@@ -311,6 +335,7 @@ OPERATIONS = {
         _recovery("a commit", crashed("_remove_source")),
         _recovery("an entry", unentered),
         _recovery("a claim", claimed),
+        _recovery("a capture", half_captured),
         _recovery("a removal", crashed("remove_tree")),
         _recovery("half a removal", crashed("remove_tree", cut=True)),
         _recovery("a restoration", half_restored),

@@ -9,6 +9,7 @@ from exptui.core.archive import check, ledger, restore
 from exptui.core.archive.listing import SIDECARS, TARBALL
 from exptui.core.errors import ExptuiError
 from exptui.core.runs import queue
+from exptui.core.runs.cleanup import STORE
 from exptui.core.runs.run import RunState
 from exptui.core.workspace import Workspace
 from support import until
@@ -84,6 +85,9 @@ def _left_over(space: Workspace, *, midway: bool) -> list[str]:
             alone = any(path.name.endswith(s) and path.name.removesuffix(s) not in kept for s in SIDECARS)
             if alone or (path.name.endswith(".lock") and path.name != ledger.LOCK):
                 found.append(path.relative_to(space.root))
+    # After an operation code may be there that its run took along to the archive: the next recovery removes it.
+    store = () if not midway else (space.results / STORE).glob("*.tar")
+    found += [path.relative_to(space.root) for path in store if path.stat().st_nlink == 1]
     return [f"left over: {path}" for path in found] + _left_locks(space)
 
 

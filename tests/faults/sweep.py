@@ -24,7 +24,7 @@ from faults.mutants import MUTANTS, Mutant
 from faults.operations import OPERATIONS
 
 KINDS = (KILL, ENOSPC, EIO, STOP, LOST)
-STOPPED = ("start", "archive", "archive again", "restore", "recover a removal")
+STOPPED = ("start", "start captured", "archive", "archive again", "restore", "recover a removal")
 """Where a second process does the same while the first stands still; elsewhere there is no second one."""
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from functools import partial
 from pathlib import Path
@@ -16,7 +17,9 @@ from exptui.cli.recover import recovered
 from exptui.core.archive import attested
 from exptui.core.archive.check import Subset
 from exptui.core.audit import report as audit
+from exptui.core.audit import trust
 from exptui.core.audit.request import Options, Request
+from exptui.core.audit.trust import UntrustedError
 from exptui.core.errors import UsageError
 from exptui.core.monitor.text import clean
 from exptui.core.workspace import Workspace
@@ -88,13 +91,16 @@ def check(arguments: argparse.Namespace) -> int:
 
 def verify(arguments: argparse.Namespace) -> int:
     """Run again and compare; the exit code is the worst verdict's."""
-    workspace = recovered(Workspace.find(arguments.workspace))
-    names = ("keep_going", "timeout", "cause", "segments", "sample", "workers", "isolation", "network")
+    workspace = recovered(_where_to_verify(arguments))
+    names = (
+        *("keep_going", "timeout", "cause", "segments", "sample", "workers"),
+        *("isolation", "network", "code", "prepare_env"),
+    )
     moved = {name: str(Path(path).absolute()) for name, path in arguments.inputs}
     options = Options(**{name: getattr(arguments, name) for name in names}, inputs=moved)
     reports = []
     for name in arguments.what:
-        request = workspace.request(name, options, trust=arguments.yes)
+        request = _request(workspace, name, options, yes=arguments.yes)
         _say_cost(workspace, request)
         reports.append(_follow_audit(workspace, workspace.verify(request)))
     try:
@@ -106,6 +112,43 @@ def verify(arguments: argparse.Namespace) -> int:
     except BrokenPipeError:  # `| head` takes what it wants; the verdict is the exit code all the same
         nobody_reads()
     return audit.worst(report.verdict for report in reports).exit_code
+
+
+def _where_to_verify(arguments: argparse.Namespace) -> Workspace:
+    """The workspace; where there is none and files are named, one of the user's own, and that is said."""
+    try:
+        return Workspace.find(arguments.workspace)
+    except UsageError:
+        named = arguments.workspace or os.environ.get("EXPTUI_WORKSPACE")
+        if named or not all(name.endswith(".tar.gz") and Path(name).is_file() for name in arguments.what):
+            raise
+    workspace = Workspace.elsewhere()
+    print(f"no workspace here: verified in {clean(str(workspace.root))}", file=sys.stderr)
+    return workspace
+
+
+def _request(workspace: Workspace, name: str, options: Options, *, yes: bool) -> Request:
+    """What is to be verified; of what is from elsewhere it is shown what it executes, and asked where somebody can answer."""
+    try:
+        request = workspace.request(name, options, trust=yes)
+    except UntrustedError as error:
+        if not (sys.stdin.isatty() and sys.stderr.isatty()):
+            raise
+        _show(error.request)
+        print("Run this? [y/N] ", end="", file=sys.stderr, flush=True)
+        if sys.stdin.readline().strip().lower() not in ("y", "yes"):
+            raise UsageError("not verified: you did not say yes") from None
+        return error.request
+    _show(request)
+    return request
+
+
+def _show(request: Request) -> None:
+    """What is executed that is not this workspace's own."""
+    if request.seen:
+        print(f"{clean(Path(request.source).name)} is from elsewhere and will run:", file=sys.stderr)
+        for line in trust.words(request):
+            print(f"  {clean(line)}", file=sys.stderr)
 
 
 def _say_cost(workspace: Workspace, request: Request) -> None:

@@ -265,7 +265,9 @@ def _verify(add: Add) -> None:
         "verify", "run it again in a clean environment and compare every byte; exit 1 where it diverged"
     )
     verify.add_argument("what", nargs="+", metavar="RUN|ARCHIVE|FILE.tar.gz")
-    verify.add_argument("--yes", action="store_true", help="run the command a file from elsewhere names")
+    verify.add_argument(
+        "--yes", action="store_true", help="run what a file from elsewhere names, and its code"
+    )
     verify.add_argument(
         "--keep-going",
         action="store_true",
@@ -304,6 +306,17 @@ def _verify(add: Add) -> None:
         default=[],
         metavar="NAME=PATH",
         help="where an input of [inputs] is now",
+    )
+    verify.add_argument(
+        "--code",
+        choices=["archived", "current"],
+        default="",
+        help="the code that was captured with the run (default, where there is any), or that of now",
+    )
+    verify.add_argument(
+        "--prepare-env",
+        action="store_true",
+        help="first install the recorded package versions into an environment of its own",
     )
     verify.add_argument("--network", action="store_true", help="leave the network to the re-run")
     _json(verify)

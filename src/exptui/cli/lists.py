@@ -285,6 +285,10 @@ def show(arguments: Arguments) -> int:
         ):
             print(f"  {name:14} {clean(str(getattr(record, name)))}")
         print(f"  {'command':14} {clean(' '.join(record.recipe.argv))}")
+        if code := record.recipe.snapshot:
+            print(f"  {'code':14} {code.files:,} files captured, sha256 {clean(code.digest)}")
+            for what in code.left:
+                print(f"  {'':14} not captured: {clean(what)}")
         if record.code_changed:
             print("  the code changed while it was running")
         if problem := config_problem(view.path, record):

@@ -121,10 +121,16 @@ def resume(arguments: argparse.Namespace) -> int:
 
 def _started(workspace: Workspace, arguments: argparse.Namespace, starting: Iterable[str]) -> int:
     """Print the ids as they start; with --wait or --follow go on until the runs have ended."""
-    run_ids = []
+    run_ids, codes = [], set[str]()
     for run_id in starting:
         print(clean(run_id), flush=True)
         run_ids.append(run_id)
+        record = workspace.view(workspace.results / run_id).record
+        if record and (code := record.recipe.snapshot) and code.digest not in codes:
+            codes.add(code.digest)
+            print(f"  code captured: {code.files:,} files, {code.size:,} bytes", file=sys.stderr)
+            for what in code.left:
+                print(f"  not captured: {clean(what)}", file=sys.stderr)
     if not (arguments.wait or arguments.follow):
         return OK
     ends = [_follow(workspace, run_id, 10**9 if arguments.follow else 0) for run_id in run_ids]

@@ -112,13 +112,17 @@ def _trainers(root: Path, settings: Settings) -> Iterator[Finding]:
         try:
             program = environment.resolve(trainer.command[0], root.parent, os.environ)
             environment.code_digest(trainer.code, root.parent)
+            if trainer.snapshot:
+                from exptui.core.source import taken
+
+                taken.look(root.parent, root, trainer.snapshot, trainer.code)
         except IndexError:
             yield Finding("bad", what, "its command is empty", "Set command in exptui.toml.")
         except ExptuiError as error:
             yield Finding("bad", what, error.message, error.hint)
         else:
             yield Finding("ok", what, str(program))
-        if not trainer.code:
+        if not (trainer.code or trainer.snapshot):
             yield Finding(
                 "note",
                 what,

@@ -43,6 +43,9 @@ class TrainerSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     resume: tuple[str, ...] = ()
     checkpoints: str = ""
     code: tuple[str, ...] = ()
+    snapshot: bool | tuple[str, ...] = (
+        False  # work from a copy of the code of when it was queued (docs/code.md)
+    )
     cwd: str = "."
     seed_key: str = "engine.base_seed"
     stop_grace: float = 10.0
@@ -129,7 +132,7 @@ def _completed(trainer: TrainerSettings, given: Mapping[str, Any]) -> TrainerSet
     known = {
         "resume": ("--resume", "{checkpoint}", "--until-epoch", "{epoch}"),
         "checkpoints": "checkpoints/epoch_{epoch:04d}.ckpt",
-        "code": _bundled_code(),
+        "code": bundled_code(),
     }
     return msgspec.structs.replace(trainer, **{name: known[name] for name in known if name not in given})
 
@@ -168,7 +171,7 @@ def _refuse_patterns(path: Path, patterns: tuple[str, ...]) -> None:
             raise ConfigError(f"{path}: the pattern {text!r} names no number", PATTERN)
 
 
-def _bundled_code() -> tuple[str, ...]:
+def bundled_code() -> tuple[str, ...]:
     """Where the bundled trainer's source lies, found without importing it."""
     from importlib.util import find_spec
 

@@ -61,6 +61,20 @@ class Workspace(Kept):
 
         return cls(template.write(parent))
 
+    @classmethod
+    def elsewhere(cls) -> Workspace:
+        """A workspace of the user's own, for archives that are verified where there is none.
+
+        Raises:
+            StorageError: it cannot be made.
+        """
+        from exptui.core import user
+
+        root = user.state() / "elsewhere/experiments"
+        with storage_errors("make a place to verify in"):
+            (root / "configs").mkdir(mode=0o700, parents=True, exist_ok=True)
+        return cls(root)
+
     @staticmethod
     def arrive(parent: Path, words: list[str]) -> tuple[Path, Arrived, tuple[str, ...]]:
         """A workspace for a command that is used already; its root, what came of the command, what a run executes.
@@ -205,12 +219,14 @@ class Workspace(Kept):
         A name that is both is taken as the archive. With `trust` a file from elsewhere is run as it says itself.
 
         Raises:
-            UsageError: there is no such thing, or a file from elsewhere without `trust`.
+            UsageError: there is no such thing.
+            UntrustedError: what it would execute is from elsewhere, and there is no `trust`.
             RunError: the run is still at work.
         """
         from exptui.core.audit.request import Options, request_for
+        from exptui.core.audit.trust import asked
 
-        return request_for(name, self.archives, self, options or Options(), trust=trust)
+        return asked(request_for(name, self.archives, self, options or Options()), self.archives, trust=trust)
 
     def follow(self, directory: Path) -> Iterator[State | AuditReport]:
         """How far a verification is; the last item is its report."""

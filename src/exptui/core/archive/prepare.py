@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -15,10 +16,18 @@ from exptui.core.monitor import metrics
 from exptui.core.monitor.logs import WITHIN, LogTail
 from exptui.core.monitor.text import clean_line
 from exptui.core.runs import checkpoints
-from exptui.core.runs.run import RunView
+from exptui.core.runs.run import Recipe, RunView
 from exptui.core.settings import Checkpoints
 
 CARD_LINES = 50
+
+
+def _recipe(recipe: Recipe) -> dict[str, Any]:
+    """Without a field that runs of earlier versions lack: the identity of their archives stays what it was."""
+    found: dict[str, Any] = msgspec.to_builtins(recipe)
+    if found["snapshot"] is None:
+        del found["snapshot"]
+    return found
 
 
 def prepare(
@@ -41,7 +50,7 @@ def prepare(
         run_id=view.run_id,
         config_sha256=sha256_bytes(data),
         settings_digest=settings_digest,
-        recipe=msgspec.to_builtins(record.recipe) if record else None,
+        recipe=_recipe(record.recipe) if record else None,
         fingerprint=record.fingerprint if record else None,
         attempts=record.attempts if record else 0,
         incomplete=incomplete,

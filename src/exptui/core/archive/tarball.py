@@ -41,20 +41,21 @@ class Packed:
     gz_size: int
 
 
-def header(name: str, size: int) -> bytes:
-    """The one header of a regular file; a pax record before it where the plain one cannot say it."""
-    raw = name.encode()
+def header(name: str, size: int, *, mode: int = 0o644, link: str = "") -> bytes:
+    """The one header of a regular file, or of a symbolic link; a pax record before it where the plain one cannot say it."""
     records: list[bytes] = []
-    if len(raw) > 100 or not name.isascii():
-        records.append(_pax(b"path", raw))
+    for key, text in ((b"path", name), (b"linkpath", link)):
+        if len(raw := text.encode()) > 100 or not text.isascii():
+            records.append(_pax(key, raw))
     if size >= _OCTAL_LIMIT:
         records.append(_pax(b"size", str(size).encode()))
     out = b""
     if records:
         body = b"".join(records)
         out = _block(b"././@PaxHeader", len(body), b"x") + body + bytes(-len(body) % RECORD)
-    plain = name.encode("ascii", "replace")[:100]
-    return out + _block(plain, size if size < _OCTAL_LIMIT else 0, b"0")
+    plain, target = (text.encode("ascii", "replace")[:100] for text in (name, link))
+    kind = b"2" if link else b"0"
+    return out + _block(plain, size if size < _OCTAL_LIMIT else 0, kind, mode, target)
 
 
 def header_size(name: str, size: int) -> int:
@@ -70,10 +71,10 @@ def _pax(key: bytes, value: bytes) -> bytes:
     return b"%d %s=%s\n" % (length, key, value)
 
 
-def _block(name: bytes, size: int, kind: bytes) -> bytes:
+def _block(name: bytes, size: int, kind: bytes, mode: int = 0o644, link: bytes = b"") -> bytes:
     block = bytearray(
-        name.ljust(100, b"\0") + b"0000644\0" + b"0000000\0" * 2 + b"%011o\0" % size + b"%011o\0" % 0
-        + b" " * 8 + kind + bytes(100) + b"ustar\x0000" + bytes(247)
+        name.ljust(100, b"\0") + b"%07o\0" % mode + b"0000000\0" * 2 + b"%011o\0" % size + b"%011o\0" % 0
+        + b" " * 8 + kind + link.ljust(100, b"\0") + b"ustar\x0000" + bytes(247)
     )  # fmt: skip
     block[148:156] = b"%06o\0 " % sum(block)
     return bytes(block)

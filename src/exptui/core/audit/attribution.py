@@ -17,6 +17,8 @@ STARTED = ("command", "passed", "set", "secret", "preset", "threads")
 LISTED = 6
 _MEANING = {
     "code": "code",
+    "snapshot": "code snapshot",
+    "python": "Python",
     "inputs": "input",
     "recipe": "started with",
     "packages": "package",
@@ -36,6 +38,8 @@ def changes(original: Original | None, record: RunRecord | None) -> tuple[Change
         return None
     ours = {**original.fingerprint, "recipe": {name: (original.recipe or {}).get(name) for name in STARTED}}
     theirs = {**record.fingerprint, "recipe": {name: getattr(record.recipe, name) for name in STARTED}}
+    if not {"python"} <= ours.keys() & theirs.keys():  # records of earlier versions lack it
+        ours, theirs = ({key: side[key] for key in side if key != "python"} for side in (ours, theirs))
     # Through JSON, as one side came from there: a tuple is then a list on both.
     sides = [msgspec.json.decode(msgspec.json.encode(side)) for side in (ours, theirs)]
     found = [_change(one) for one in differences(*map(config.flatten, sides))]
@@ -60,7 +64,7 @@ def _flags(word: str, flags: set[str]) -> str:
 
 
 def _text(key: str, value: Any) -> str:
-    digest = key.startswith(("code.", "inputs.")) or key == "program"
+    digest = key.startswith(("code.", "inputs.")) or key in ("program", "snapshot")
     return str(value)[:12] if digest and value is not MISSING else value_text(value)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +15,14 @@ from exptui.core.archive.manifest import FileEntry
 from exptui.core.audit import compare
 from exptui.core.audit.compare import CONFIG
 from exptui.core.audit.request import Request
+from exptui.core.audit.trust import snapshot_of
 from exptui.core.errors import ArchiveError, CorruptError
-from exptui.core.files import Cancel, Progress, free_bytes, storage_errors
+from exptui.core.files import Cancel, Progress, free_bytes, sha256_bytes, storage_errors
 from exptui.core.runs import run
 from exptui.core.runs.alone import alone
-from exptui.core.runs.run import RunState
+from exptui.core.runs.run import RunState, Snapshot
+from exptui.core.source import pack
+from exptui.core.source.snapshot import NAME
 
 
 @dataclass(frozen=True)
@@ -38,6 +41,7 @@ class Original:
     incomplete: bool
     code_changed: bool
     seconds: float | None
+    snapshot: Snapshot | None = None  # of its code, which lies with its files
 
     @property
     def outputs(self) -> list[FileEntry]:
@@ -53,6 +57,7 @@ def take(request: Request, target: Path, progress: Progress, cancel: Cancel) -> 
         ArchiveError: no re-run could ever give a verdict, or there is no room for one.
     """
     original = (_archived if request.archived else _run)(request, target, progress, cancel)
+    original = replace(original, snapshot=_captured(original))
     if original.incomplete:
         raise ArchiveError("the original did not finish: there is no whole run to compare with")
     if not any(file.size for file in original.outputs):
@@ -62,10 +67,30 @@ def take(request: Request, target: Path, progress: Progress, cancel: Cancel) -> 
     return original
 
 
+def _captured(original: Original) -> Snapshot | None:
+    """What was captured of its code; the file is that, and nothing in it could be unpacked elsewhere.
+
+    Raises:
+        CorruptError: it is not so.
+    """
+    if (known := snapshot_of(original.recipe)) is None:
+        return None
+    try:
+        with (original.directory / NAME).open("rb") as file:
+            found = pack.check(file, NAME)
+    except FileNotFoundError:
+        raise CorruptError(f"{NAME} is missing, the code it was run with") from None
+    if found.digest != known.digest:
+        raise found.corrupt("it is not the code that was captured")
+    return known
+
+
 def _archived(request: Request, target: Path, progress: Progress, cancel: Cancel) -> Original:
     source = Path(request.source)
     restored = restore.restore(source, target, progress=progress, cancel=cancel, record=False)
     sealed = restored.manifest
+    if request.seen and request.seen != sha256_bytes(mf.encode(sealed)):
+        raise ArchiveError("it is not the archive any more that you were shown")
     if request.signer not in ("", restored.signer):
         raise ArchiveError(f"it is not the archive that {request.signer} signed any more")
     try:

@@ -13,11 +13,11 @@ import msgspec
 from exptui.core.archive import restore
 from exptui.core.archive.listing import card_of
 from exptui.core.archive.manifest import listing
-from exptui.core.errors import CorruptError, ExptuiError, RunError, UsageError
+from exptui.core.errors import ExptuiError, RunError, UsageError
 from exptui.core.files import free_bytes, one_name
 from exptui.core.runs import run
 from exptui.core.runs.run import Recipe, RunView
-from exptui.core.settings import TrainerSettings
+from exptui.core.settings import BUNDLED, TrainerSettings, bundled_code
 
 
 class Options(msgspec.Struct, frozen=True, kw_only=True):
@@ -32,6 +32,8 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     isolation: Literal["auto", "required"] = "auto"
     network: bool = False
     inputs: dict[str, str] = {}  # where an input is now: name → path
+    code: Literal["", "archived", "current"] = ""  # '': as archived, where the original has its code
+    prepare_env: bool = False  # the packages that were recorded, in an environment of its own
 
     def __post_init__(self) -> None:
         """Raises UsageError for numbers that make no sense."""
@@ -49,6 +51,7 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     """What is to be verified.
 
     `recorded`: the recipe in the archive is run, the user having said yes, or allowing its `signer`.
+    `seen`: the SHA-256 of the manifest that the user was shown.
     """
 
     run_id: str
@@ -56,6 +59,7 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     archived: bool
     recorded: bool = False
     signer: str = ""
+    seen: str = ""
     options: Options = Options()
 
 
@@ -110,18 +114,20 @@ def recorded_trainer(recipe: Mapping[str, Any] | None) -> TrainerSettings:
     except msgspec.ValidationError as error:
         raise UsageError(f"the archive's recipe cannot be read: {error}") from error
     policy = {"pass": known.passed, "set": known.set, "secret": known.secret, "preset": known.preset}
+    # What comes with exptui lies somewhere else on another machine.
+    own = known.command[:1] == (BUNDLED,)
     names = (
         "command",
         "resume",
         "checkpoints",
-        "code",
+        *(() if own else ("code",)),
         "stop_grace",
         "observational",
         "volatile",
         "flags",
         "prepare",
     )
-    return msgspec.convert(
+    found = msgspec.convert(
         {
             **{name: getattr(known, name) for name in names},
             "name": known.trainer,
@@ -130,6 +136,7 @@ def recorded_trainer(recipe: Mapping[str, Any] | None) -> TrainerSettings:
         },
         TrainerSettings,
     )
+    return msgspec.structs.replace(found, code=bundled_code()) if own else found
 
 
 class Finder(Protocol):
@@ -142,14 +149,23 @@ class Finder(Protocol):
         """An archive's file; UsageError where there is none."""
 
 
-def request_for(name: str, archives: Path, find: Finder, options: Options, *, trust: bool) -> Request:
-    """What a name given to `verify` means: an archive here, a FILE.tar.gz, a run, or the newest archive of a stem."""
+def request_for(name: str, archives: Path, find: Finder, options: Options) -> Request:
+    """What a name given to `verify` means: an archive here, a FILE.tar.gz, a run, or the newest archive of a stem.
+
+    Raises:
+        UsageError: there is no such thing.
+        RunError: the run is still at work.
+    """
     stem = name.removesuffix(".tar.gz")
     here = archives / f"{stem}.tar.gz"
     if one_name(name) and os.path.isfile(here):  # noqa: PTH113  False where it cannot be read
         return Request(run_id=stem, source=str(here), archived=True, options=options)
     if name.endswith(".tar.gz"):
-        return request_for_file(Path(name).absolute(), archives, options, trust=trust)
+        path = Path(name).absolute()
+        if not path.is_file():
+            raise UsageError(f"no file {path}", "List the archives here with: exptui ls archive")
+        run_id = path.name.removesuffix(".tar.gz")
+        return Request(run_id=run_id, source=str(path), archived=True, options=options)
     try:
         view = find.show(name)
     except UsageError:
@@ -159,37 +175,3 @@ def request_for(name: str, archives: Path, find: Finder, options: Options, *, tr
     if view.state.live or view.leftovers:
         raise RunError(f"{view.run_id} is still at work", "Verify it when it has finished.")
     return Request(run_id=view.run_id, source=str(view.path), archived=False, options=options)
-
-
-def request_for_file(path: Path, archives: Path, options: Options, *, trust: bool) -> Request:
-    """An archive by its path; of one from elsewhere the command is shown, and run only after a yes.
-
-    Raises:
-        UsageError: there is no such file, or it is from elsewhere and not trusted.
-    """
-    if not path.is_file():
-        raise UsageError(f"no file {path}", "List the archives here with: exptui ls archive")
-    run_id = path.name.removesuffix(".tar.gz")
-    if path.parent == archives:
-        return Request(run_id=run_id, source=str(path), archived=True, options=options)
-    signer = ""
-    if not trust:
-        try:
-            trainer, signer = (
-                recorded_trainer(restore.load_manifest(path).recipe),
-                restore.allowed_signer(path),
-            )
-        except CorruptError:
-            return Request(
-                run_id=run_id, source=str(path), archived=True, options=options
-            )  # it says so itself
-        if not signer:
-            extra = "".join(f" {key}={value}" for key, value in trainer.environment.set.items())
-            first = f" {' '.join(trainer.prepare)}, and then:" if trainer.prepare else ""
-            raise UsageError(
-                f"{path.name} is from elsewhere; it would run:{extra}{first} {' '.join(trainer.command)}",
-                "If you trust that command: exptui verify FILE --yes; or allow its signer (docs/archive.md).",
-            )
-    return Request(
-        run_id=run_id, source=str(path), archived=True, recorded=True, signer=signer, options=options
-    )

@@ -13,8 +13,10 @@ from typing import Any
 import msgspec
 
 from exptui.core.archive.manifest import FileEntry
+from exptui.core.audit import code
 from exptui.core.audit.compare import CONFIG
 from exptui.core.audit.original import Original
+from exptui.core.audit.packages import Prepared
 from exptui.core.audit.request import Request, recorded_trainer
 from exptui.core.configs import config
 from exptui.core.configs.config import Config
@@ -24,6 +26,7 @@ from exptui.core.runs import launch, run, stop
 from exptui.core.runs.launch import Places
 from exptui.core.runs.run import Recipe, RunRecord, RunState
 from exptui.core.settings import Settings
+from exptui.core.source.snapshot import NAME
 
 POLL = 0.1
 FULL_DISK = 1 << 20
@@ -83,6 +86,7 @@ class Reruns:
         places: Places,
         cancel: Cancel,
         directory: Path,
+        prepared: Prepared | None = None,
     ) -> None:
         self.original, self.request = original, request
         self.settings = msgspec.structs.replace(settings, inputs=self._inputs(settings))
@@ -91,6 +95,10 @@ class Reruns:
         trained = f"{run.stem_of(request.run_id)}.toml"
         self.trainer = (
             recorded_trainer(original.recipe) if request.recorded else settings.trainer_for(trained)
+        )
+        self.prepared = prepared
+        self.code = code.choose(
+            original, request.options.code, self.trainer, places, directory.parent / "code"
         )
         self.workers = request.options.workers or settings.queue.slots
 
@@ -112,12 +120,18 @@ class Reruns:
 
     def recipe(self, directory: Path) -> Recipe:
         """What is run, with this workspace's settings; what is compared is what was frozen with the original."""
-        recipe = launch.freeze(self.config, self.trainer, self.settings, self.places, directory)
+        captured = self.code.at(self.places.results, self._ticket(directory))
+        trainer = self.trainer
+        if self.prepared and trainer.command:
+            program = self.prepared.program(trainer.command[0])
+            trainer = msgspec.structs.replace(trainer, command=(program, *trainer.command[1:]))
+        recipe = launch.freeze(self.config, trainer, self.settings, self.places, directory, captured)
         classes: Mapping[str, Any] = self.original.recipe or {}
         options = self.request.options
         return msgspec.structs.replace(
             recipe,
-            observational=tuple(classes.get("observational", ())),
+            command=self.trainer.command,
+            observational=(*classes.get("observational", ()), *((NAME,) if captured else ())),
             volatile={path: tuple(fields) for path, fields in dict(classes.get("volatile", {})).items()},
             slots=max(recipe.slots, self.workers if options.segments else 1),
             isolation=options.isolation,
@@ -130,6 +144,10 @@ class Reruns:
         directory = self.directory / label / self.request.run_id
         directory.mkdir(parents=True, exist_ok=True)
         return directory
+
+    def _ticket(self, directory: Path) -> str:
+        """Its name in the queue, of this verification alone."""
+        return f"{self.directory.parent.name}.{directory.parent.name}"
 
     def _masked(self, directory: Path) -> tuple[str, ...]:
         """The original wherever it is, and the other re-runs."""
@@ -153,10 +171,10 @@ class Reruns:
         directory = self.claim(label)
         recipe = self.recipe(directory)
         argv = prepare(directory, recipe) if prepare else ()
+        self.code.put(directory)
         self.cancel.check()
         begin, offset = time.monotonic(), time.time() - time.monotonic()
-        ticket = f"{self.directory.parent.name}.{label}"  # of this verification alone
-        launch.begin(directory, self.config, recipe, self.places, ticket, argv)
+        launch.begin(directory, self.config, recipe, self.places, self._ticket(directory), argv)
         began = (directory / CONFIG).stat().st_mtime_ns
         try:
             ended_by, record, state = self._wait(directory, watch)

@@ -12,10 +12,11 @@ import msgspec
 from exptui import chronicle
 from exptui.chronicle import Status
 from exptui.core.archive import manifest as mf
-from exptui.core.audit import attribution, cause, compare, original, segments
+from exptui.core.audit import attribution, cause, compare, original, packages, segments
 from exptui.core.audit.compare import FileAudit
 from exptui.core.audit.live import LiveComparison
 from exptui.core.audit.original import Original
+from exptui.core.audit.packages import Prepared
 from exptui.core.audit.report import AuditReport, Verdict, mismatch_facts
 from exptui.core.audit.request import Request
 from exptui.core.audit.rerun import FULL_DISK, Rerun, Reruns, copied
@@ -41,6 +42,7 @@ class Verification:
         self.started_at = launch.now()
         self.original: Original | None = None
         self.rerun: Rerun | None = None
+        self.facts: dict[str, Any] = {}  # of the report, whatever the verdict
 
     def run(self, phase: OnPhase) -> AuditReport:
         """Verify, and say so: whatever goes wrong becomes a verdict with its reason.
@@ -51,9 +53,12 @@ class Verification:
         try:
             target, progress = self.directory / ORIGINAL, phase("reading every byte of the original", "bytes")
             self.original = original.take(self.request, target, progress, self.cancel)
+            prepared = self._prepared(self.original, phase)
+            folder = self.directory / RERUN
             reruns = Reruns(
-                self.original, self.request, self.settings, self.places, self.cancel, self.directory / RERUN
+                self.original, self.request, self.settings, self.places, self.cancel, folder, prepared
             )
+            self.facts = {"code": reruns.code.words, "prepared": prepared.words if prepared else ""}
             if self.request.options.segments:
                 return self._segments(reruns, phase)
             return self._straight(reruns, phase)
@@ -69,6 +74,15 @@ class Verification:
             return self._report(
                 Verdict.UNKNOWN, f"cannot go on: {error.filename or ''} {error.strerror or error}"
             )
+
+    def _prepared(self, original: Original, phase: OnPhase) -> Prepared | None:
+        """The recorded packages, where that is asked for."""
+        if not self.request.options.prepare_env:
+            return None
+        progress = phase("installing the recorded packages", "packages")
+        captured = original.snapshot if self.request.options.code != "current" else None
+        own = captured.packages if captured else ()
+        return packages.prepare(original.fingerprint, own, self.directory / "env", progress, self.cancel)
 
     def _straight(self, reruns: Reruns, phase: OnPhase) -> AuditReport:
         assert self.original is not None
@@ -214,6 +228,7 @@ class Verification:
             command=(record.argv or record.recipe.argv) if record else (),
             started_at=self.started_at,
             ended_at=launch.now(),
+            **self.facts,
             **facts,
         )
 

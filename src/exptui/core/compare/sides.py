@@ -145,7 +145,9 @@ def _circumstances(fingerprint: object, recipe: dict[str, Any]) -> dict[str, Any
 
 
 def without_shared_flags(sides: Sequence[dict[str, Any] | None]) -> list[dict[str, Any] | None]:
-    """CPU flags are hundreds: only those that not all have."""
+    """CPU flags are hundreds: only those that not all have. The version of Python, which earlier records lack, where all have it."""
+    if any(side is not None and "python" not in side for side in sides):
+        sides = [side and {key: value for key, value in side.items() if key != "python"} for side in sides]
     flags = [set(str(side.get("cpu.flags", "")).split()) for side in sides if side is not None]
     shared = set.intersection(*flags) if flags else set()
 

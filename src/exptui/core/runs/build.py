@@ -19,7 +19,7 @@ WITHIN = 8192  # bytes of the log's end in which its last words are looked for
 
 def start(
     recipe: Recipe,
-    project: Path,
+    places: tuple[Path, Path],
     directory: Path,
     environ: Callable[[Recipe], Mapping[str, str]],
     lock_fd: int,
@@ -27,15 +27,20 @@ def start(
 ) -> subprocess.Popen[bytes]:
     """Start the build of a run; what it says is added to `prepare.log`. `environ`: the environment for a recipe.
 
+    `places`: where the code is, and the project.
+
     Raises:
         RunError: its program is not there.
     """
-    program = environment.resolve(recipe.prepare[0], project, os.environ)
+    home, project = places
+    word = recipe.prepare[0]
+    here = "/" in word and (home / word).is_file()
+    program = environment.resolve(word, home if here else project, os.environ)
     argv = (str(program), *recipe.prepare[1:])
     with (directory / LOG).open("ab", buffering=0) as log:
         return subprocess.Popen(
             argv,
-            cwd=project if "{output}" in recipe.cwd_setting else recipe.cwd,
+            cwd=home if "{output}" in recipe.cwd_setting else recipe.cwd,
             env=environ(msgspec.structs.replace(recipe, argv=argv)),
             stdin=subprocess.DEVNULL,
             stdout=log,

@@ -17,6 +17,7 @@ from exptui.core.runs.run import RunState
 
 EMPTY_FOR = 60.0  # seconds
 DAY = 86_400.0
+STORE = ".code"  # below results/: the code of runs
 ALL_SEEN = "all-seen"  # among the locks: when every directory was looked into, and since which boot it counts
 
 
@@ -31,7 +32,7 @@ def recover(root: Path, results: Path) -> list[str]:
     """
     messages: list[str] = []
     with storage_errors("recover the runs"):
-        for folder in (root, root / "configs", results / "comparisons"):
+        for folder in (root, root / "configs", results / "comparisons", results / STORE):
             with contextlib.suppress(PermissionError, FileNotFoundError):
                 messages += remove_abandoned(folder)
         locks = queue.lock_directory(results)
@@ -45,6 +46,10 @@ def recover(root: Path, results: Path) -> list[str]:
             messages += _all(results)
             with contextlib.suppress(OSError):  # then all are looked into again
                 say_all_seen(locks)
+        if (results / STORE).is_dir():
+            from exptui.core.source.snapshot import prune
+
+            messages += prune(results)
         messages += queue.sweep(locks, dead)  # not those that ended since we looked into their directories
     return messages
 

@@ -103,33 +103,42 @@ def code_digest(code: tuple[str, ...], project: Path) -> dict[str, str]:
 
 
 def fingerprint(
-    recipe: Recipe, project: Path, on_bytes: Callable[[int], None] | None = None
+    recipe: Recipe, home: Path, on_bytes: Callable[[int], None] | None = None
 ) -> dict[str, object]:
     """Code, inputs, program, packages and machine, as they are when the trainer starts; no scratch paths.
 
+    `home`: where the code is; that of a snapshot is of the commit it was taken at.
     `on_bytes` gets the length of each block of the inputs that is hashed: they may be large.
     """
+    program, snapshot = Path(recipe.argv[0]), recipe.snapshot
     return {
         **({"inputs": inputs.digests(recipe.inputs, on_bytes)} if recipe.inputs else {}),
-        "code": code_digest(recipe.code, project),
-        "program": sha256_file(Path(recipe.argv[0]))[0],
-        "packages": packages(Path(recipe.argv[0])),
+        **({"snapshot": snapshot.digest} if snapshot else {}),
+        **({"python": found[0].parent.name.removeprefix("python")} if (found := sites(program)) else {}),
+        "code": code_digest(recipe.code, home),
+        "program": sha256_file(program)[0],
+        "packages": packages(program),
         "cpu": _cpu(),
         "machine": platform.machine(),
         "kernel": platform.release(),
         "libc": " ".join(platform.libc_ver()),
         "threads": recipe.threads,
-        "git": _git(project),
+        "git": snapshot.git if snapshot else git(home),
     }
 
 
-def packages(program: Path) -> dict[str, str]:
-    """Name → version of what is installed in the Python environment a program belongs to."""
+def sites(program: Path) -> list[Path]:
+    """The site-packages of the Python environment a program belongs to; none where it is no Python."""
     prefixes = [program.parent.parent]
     head = program.open("rb").readline(512)
     if match := re.match(rb"#!\s*(\S+/python\S*)", head):
         prefixes.append(Path(os.fsdecode(match[1])).parent.parent)
-    names = (d.name for prefix in prefixes for d in prefix.glob("lib/python3.*/site-packages/*.dist-info"))
+    return [site for prefix in prefixes for site in sorted(prefix.glob("lib/python3.*/site-packages"))]
+
+
+def packages(program: Path) -> dict[str, str]:
+    """Name → version of what is installed in the Python environment a program belongs to."""
+    names = (found.name for site in sites(program) for found in site.glob("*.dist-info"))
     return dict(sorted(name.removesuffix(".dist-info").rpartition("-")[::2] for name in names))
 
 
@@ -157,7 +166,7 @@ def _ask_git(project: Path, *words: str) -> bytes | None:
     return done.stdout if done.returncode == 0 else None
 
 
-def _git(project: Path) -> dict[str, object] | None:
+def git(project: Path) -> dict[str, object] | None:
     """Commit and whether the tree differs from it; None where there is no repository."""
     commit = _ask_git(project, "rev-parse", "HEAD")
     if commit is None:

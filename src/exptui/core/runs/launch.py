@@ -15,7 +15,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from msgspec import structs
 
@@ -28,6 +28,9 @@ from exptui.core.runs.adopt import CLAIM
 from exptui.core.runs.process import Process
 from exptui.core.runs.run import Phase, Recipe, RunRecord
 from exptui.core.settings import Settings, TrainerSettings
+
+if TYPE_CHECKING:
+    from exptui.core.source.snapshot import Captured
 
 PLACEHOLDER = re.compile(r"(?<!\$)\{([A-Za-z_]\w*)\}")  # not the ${X} of a shell, not a JSON object
 
@@ -77,36 +80,32 @@ def fill(
 
 
 def freeze(
-    config: Config, trainer: TrainerSettings, settings: Settings, places: Places, directory: Path
+    config: Config,
+    trainer: TrainerSettings,
+    settings: Settings,
+    places: Places,
+    directory: Path,
+    code: Captured | None = None,
 ) -> Recipe:
-    """Everything that decides how this run is started, with the program resolved now.
+    """Everything that decides how this run is started, with the program resolved now; from its own `code`, where there is.
 
     Raises:
         RunError, UsageError: no such program, code or placeholder; nothing was started.
     """
-    given = inputs.located(settings.inputs, places.project)
-    values = {
-        **{f"input_{name}": path for name, path in given.items()},
-        "config": str(directory / "config.toml"),
-        "output": str(directory),
-        "name": config.stem,
-        "run_id": directory.name,
-        "project": str(places.project),
-    }
-    if trainer.seed_key in config.flat:
-        values["seed"] = str(config.flat[trainer.seed_key])
+    given, both = inputs.located(settings.inputs, places.project), (settings.environment, trainer.environment)
+    home = code.tree if code else places.project
+    values = _values(config, trainer, given, directory, home)
     if not trainer.command:
         raise UsageError("the trainer's command is empty", "Set [trainer] command in exptui.toml.")
     driven = "{flags}" in trainer.command
     argv = fill(trainer.command, values, {"flags": flags.words(config, trainer.flags) if driven else ()})
-    program = environment.resolve(argv[0], places.project, os.environ, built=bool(trainer.prepare))
-    cwd = (places.project / fill((trainer.cwd,), values)[0]).resolve()
-    if trainer.prepare:
-        environment.resolve(trainer.prepare[0], places.project, os.environ)
-    elif "{output}" not in trainer.cwd and not cwd.is_dir():
-        raise RunError(f"the trainer's directory {cwd} is not there", "Mend [trainer] cwd in exptui.toml.")
-    environment.code_digest(trainer.code, places.project)
-    both = (settings.environment, trainer.environment)
+    cwd = (home / fill((trainer.cwd,), values)[0]).resolve()
+    if code:
+        from exptui.core.source import working
+
+        program, snapshot = working.start(code, trainer, argv[0], cwd, places.project, both)
+    else:
+        program, snapshot = _in_place(trainer, argv[0], cwd, places.project), None
     return Recipe(
         trainer=trainer.name,
         command=trainer.command,
@@ -115,24 +114,57 @@ def freeze(
         cwd_setting=trainer.cwd,
         resume=trainer.resume,
         checkpoints=trainer.checkpoints,
-        code=trainer.code,
+        code=code.code if code else trainer.code,
         passed=tuple(name for policy in both for name in policy.passed),
         set={key: value for policy in both for key, value in policy.set.items()},
         secret=tuple(name for policy in both for name in policy.secret),
         preset=trainer.environment.preset or settings.environment.preset,
         threads=settings.queue.threads,
         stop_grace=trainer.stop_grace,
-        observational=trainer.observational,
+        observational=(*trainer.observational, *(("code.tar",) if code else ())),
         slots=settings.queue.slots,
         gpus=tuple(map(str, settings.queue.gpus)),
         volatile=trainer.volatile,
         inputs=given,
+        snapshot=snapshot,
         flags=trainer.flags,
         prepare=trainer.prepare,
         progress=trainer.progress,
         # One that gets only flags knows no config whose bytes it could put into a directory of its own.
         adopts=not driven and not any("{output}" in word for word in (*trainer.command, trainer.cwd)),
     )
+
+
+def _values(
+    config: Config, trainer: TrainerSettings, given: Mapping[str, str], directory: Path, home: Path
+) -> dict[str, str]:
+    """What the placeholders of its command stand for."""
+    values = {
+        **{f"input_{name}": path for name, path in given.items()},
+        "config": str(directory / "config.toml"),
+        "output": str(directory),
+        "name": config.stem,
+        "run_id": directory.name,
+        "project": str(home),
+    }
+    if trainer.seed_key in config.flat:
+        values["seed"] = str(config.flat[trainer.seed_key])
+    return values
+
+
+def _in_place(trainer: TrainerSettings, word: str, cwd: Path, project: Path) -> Path:
+    """The program of a command that works in the project itself; all it needs is there.
+
+    Raises:
+        RunError: it is not.
+    """
+    program = environment.resolve(word, project, os.environ, built=bool(trainer.prepare))
+    if trainer.prepare:
+        environment.resolve(trainer.prepare[0], project, os.environ)
+    elif "{output}" not in trainer.cwd and not cwd.is_dir():
+        raise RunError(f"the trainer's directory {cwd} is not there", "Mend [trainer] cwd in exptui.toml.")
+    environment.code_digest(trainer.code, project)
+    return program
 
 
 def claim(results: Path, stem: str, locks: Path | None = None) -> Path:
@@ -186,7 +218,8 @@ def launch(config: Config, settings: Settings, places: Places) -> Path:
                 raise
     try:
         with storage_errors("see what the run needs"):
-            recipe = freeze(config, trainer, settings, places, directory)
+            code = _captured(trainer, places, directory)
+            recipe = freeze(config, trainer, settings, places, directory, code)
         begin(directory, config, recipe, places)
     except BaseException:
         with contextlib.suppress(OSError, StorageError):  # then a recovery does it
@@ -196,6 +229,19 @@ def launch(config: Config, settings: Settings, places: Places) -> Path:
         (directory / CLAIM).unlink()
         (locks / f"{directory.name}{queue.CLAIMED}").unlink()
     return directory
+
+
+def _captured(trainer: TrainerSettings, places: Places, directory: Path) -> Captured | None:
+    """The code as it is now, in the run's directory, where the run is to work from that."""
+    if not trainer.snapshot:
+        return None
+    from exptui.core.source import snapshot
+
+    tree = snapshot.tree(places.results, directory.name)
+    found = snapshot.capture(places.project, places.results, trainer.snapshot, trainer.code, directory, tree)
+    if found.patch:
+        write_atomic(directory / "code.patch", found.patch)
+    return found
 
 
 class Claim(NamedTuple):

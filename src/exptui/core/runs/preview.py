@@ -20,7 +20,7 @@ from exptui.core.settings import Settings
 
 @dataclass(frozen=True)
 class Preview:
-    """A launch before it happens: `stem` is written as a clone of `source` if there are edits. `changes`: config keys against the last run; `code`: files that differ from it."""
+    """A launch before it happens: `stem` is written as a clone of `source` if there are edits. `changes`: config keys against the last run; `code`: files that differ from it; `left`: what will not be captured, and why."""
 
     source: str
     stem: str
@@ -36,6 +36,7 @@ class Preview:
     problems: tuple[str, ...]
     edits: dict[str, Any]
     new_keys: tuple[str, ...]
+    left: tuple[str, ...] = ()
 
 
 def preview(
@@ -51,7 +52,7 @@ def preview(
     chosen = derive.planned(source, edits) if edits else source
     trainer = settings.trainer_for(chosen.path.name)
     problems: list[str] = []
-    program, digests, command = "", dict[str, str](), trainer.command
+    program, digests, command, left = "", dict[str, str](), trainer.command, list[str]()
     try:
         if "{flags}" in command:
             at = command.index("{flags}")
@@ -60,6 +61,10 @@ def preview(
             environment.resolve(trainer.command[0], places.project, os.environ, built=bool(trainer.prepare))
         )
         digests = environment.code_digest(trainer.code, places.project)
+        if trainer.snapshot:
+            from exptui.core.source import taken
+
+            left = taken.look(places.project, places.results.parent, trainer.snapshot, trainer.code).left
     except IndexError:
         problems.append("the trainer's command is empty")
     except ExptuiError as error:
@@ -80,6 +85,7 @@ def preview(
         tuple(problems),
         edits,
         tuple(key for key in edits if key not in source.flat),
+        tuple(left),
     )
 
 

@@ -46,6 +46,18 @@ class Phase(enum.StrEnum):
     EXITED = "exited"
 
 
+class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
+    """The code that was captured for a run: `digest` is the SHA-256 of its `code.tar`."""
+
+    digest: str
+    files: int
+    size: int
+    git: dict[str, object] | None = None  # the commit, and whether the code differs from it
+    left: tuple[str, ...] = ()  # what was not taken, and why
+    roots: tuple[str, ...] = ()  # where Python finds the project's own packages in it
+    packages: tuple[str, ...] = ()  # those, by name
+
+
 class Recipe(msgspec.Struct, frozen=True, kw_only=True):
     """How the trainer is started, frozen at launch."""
 
@@ -75,6 +87,7 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True):
     masked: tuple[str, ...] = ()  # what an isolated re-run must not see
     network: bool = True
     inputs: dict[str, str] = {}  # name → absolute path
+    snapshot: Snapshot | None = None  # what it works from, where that is not the project itself
 
 
 class Exit(msgspec.Struct, frozen=True, kw_only=True):

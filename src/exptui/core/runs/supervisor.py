@@ -26,7 +26,7 @@ import msgspec
 
 from exptui.core.errors import CorruptError, ExptuiError, RunError
 from exptui.core.files import Lock, pretty_json, write_atomic
-from exptui.core.runs import adopt, build, environment, nightwatch, process, queue, run
+from exptui.core.runs import adopt, build, environment, home, nightwatch, process, queue, run
 from exptui.core.runs.isolation import Isolation, prepare
 from exptui.core.runs.launch import now
 from exptui.core.runs.process import Process
@@ -57,6 +57,7 @@ class Supervisor:
         self.locks = self.lock.path.parent
         self.ticket = self.lock.path.name.removesuffix(queue.SUPERVISOR)
         self.scratch = self.locks / f"{self.ticket}{queue.SCRATCH}"
+        self.home = home.of(record, project, directory, self.scratch)
         self.slot: Lock | None = None
         self.trainer: subprocess.Popen[bytes] | None = None
         self.attempt = Attempt(attempt=record.attempts)
@@ -195,17 +196,19 @@ class Supervisor:
         recipe = self.record.recipe
         shutil.rmtree(self.scratch, ignore_errors=True)
         self.scratch.mkdir(mode=0o700)
+        self.home.enter()
         if recipe.prepare and not self._build():
             return Exit(stop_requested=True)
-        seen = environment.fingerprint(recipe, self.project, self._unless_stopped)
+        seen = environment.fingerprint(recipe, self.home.path, self._unless_stopped)
         earlier = self.record.fingerprint or seen
         self._save(phase=Phase.RUNNING, started_at=now(), run_lock=self.slot.identity(), fingerprint=seen)
-        if self.record.attempts == 1 and (patch := environment.code_patch(self.project, seen)):
+        if self.record.attempts == 1 and (patch := self.home.patch(seen)):
             write_atomic(self.directory / "code.patch", patch)
         self.before = adopt.names(self.results) if recipe.adopts else frozenset()
         isolate, words = prepare(recipe.isolation, Isolation(recipe.masked, recipe.network))
         if words:
             self._save(isolation=words)
+        self.home.begin()
         log = os.open(
             self.directory / "trainer.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o666
         )
@@ -228,7 +231,7 @@ class Supervisor:
                 os.close(log)
         code = self._watch(self.trainer)
         try:
-            after = environment.code_digest(recipe.code, self.project)
+            after = environment.code_digest(recipe.code, self.home.path)
         except (ExptuiError, OSError):
             after = {}
         changed = self.record.code_changed or not after == seen["code"] == earlier["code"]
@@ -248,7 +251,7 @@ class Supervisor:
             "EXPTUI_RUN_ID": self.record.run_id,
             **({"CUDA_VISIBLE_DEVICES": self.record.gpu} if self.record.gpu else {}),
         }
-        return environment.build(recipe, self.scratch, os.environ, extra)
+        return self.home.environ(environment.build(recipe, self.scratch, os.environ, extra))
 
     def _build(self) -> bool:
         """The step before the run, which is not begun yet; whatever it leaves at work is ended. False: stopped."""
@@ -258,7 +261,9 @@ class Supervisor:
         # With the network, which a build may need, and without the original, which a re-run must not see.
         isolate, _ = prepare(recipe.isolation, Isolation(recipe.masked, network=True))
         before_exec = partial(_before_exec, isolate)
-        self.trainer = build.start(recipe, self.project, self.directory, self._environ, slot.fd, before_exec)
+        self.trainer = build.start(
+            recipe, (self.home.path, self.project), self.directory, self._environ, slot.fd, before_exec
+        )
         while self.trainer.poll() is None and not self.stop_requested:
             self._look()
             self._pause(1.0)
@@ -312,6 +317,7 @@ class Supervisor:
             if self.record.adopted:
                 adopt.merge(self.results / self.record.adopted, self.directory)
                 self._save(adopted="")
+            self.home.leave()
             self._guard_record()
             if self.overwritten:
                 raise RunError(*OVERWRITTEN)

@@ -224,5 +224,7 @@ def launch_lines(facts: Preview) -> list[Line]:
         lines.append([(f"  {clean(change.key, 60)}  ", ""), (f"{before} → {after}", "warn")])
     lines += [[("  code differs  ", "warn"), (clean(name, 100), "")] for name in facts.code[:8]]
     lines += [[(f"  … and {len(facts.code) - 8} more files", "muted")]] if len(facts.code) > 8 else []
+    lines += [[("  not captured  ", "muted"), (clean(what, 100), "")] for what in facts.left[:3]]
+    lines += [[(f"  … and {len(facts.left) - 3} more", "muted")]] if len(facts.left) > 3 else []
     lines += [[("✗ ", "bad"), (clean(problem, 300), "bad")] for problem in facts.problems]
     return lines
