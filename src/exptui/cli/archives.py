@@ -84,7 +84,8 @@ def verify(arguments: argparse.Namespace) -> int:
     workspace = recovered(Workspace.find(arguments.workspace))
     names = ("keep_going", "timeout", "cause", "segments", "sample", "workers", "isolation", "network")
     moved = {name: str(Path(path).absolute()) for name, path in arguments.inputs}
-    options = Options(**{name: getattr(arguments, name) for name in names}, inputs=moved)
+    given = {name: getattr(arguments, name) for name in names}
+    options = Options(**given, inputs=moved, tolerance=dict(arguments.tolerance))
     reports = []
     for name in arguments.what:
         request = workspace.request(name, options, trust=arguments.yes)

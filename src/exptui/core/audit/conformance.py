@@ -173,7 +173,7 @@ class Conformance:
         return mf.scan(directory, self.trainer.observational)
 
     def _audit(self, base: Path, directory: Path, files: list[FileEntry]) -> list[FileAudit]:
-        return compare_files((base, files), (directory, self._scan(directory)), self.trainer.volatile)
+        return compare_files((base, files), (directory, self._scan(directory)), self.trainer)
 
     def _first(self, bench: Bench) -> Ended:
         """The run that all others on this bench are compared with."""

@@ -9,7 +9,8 @@ from typing import Literal
 
 import msgspec
 
-from exptui.core.audit.compare import FileAudit, blanked
+from exptui.core.audit.compare import FileAudit
+from exptui.core.audit.fields import cut
 from exptui.core.audit.report import Change
 from exptui.core.configs.config import flatten
 
@@ -107,7 +108,7 @@ def _fields(left: Path, right: Path) -> list[str]:
             return []
         ours, theirs = map(flatten, values)
         keys = [key for key in ours if ours[key] != theirs.get(key)]
-        same = blanked(texts[0], keys)[0] == blanked(texts[1], keys)[0]
+        one, two = (cut(text.encode(), ".json", keys, lambda _: False).parts for text in texts)
     except (ValueError, RecursionError):
         return []
-    return keys if same else []
+    return keys if one == two else []
