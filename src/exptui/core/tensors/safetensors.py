@@ -35,15 +35,15 @@ def read(path: Path) -> Contents:
     if not isinstance(about, dict) or not all(isinstance(value, str) for value in about.values()):
         raise NotRead("its metadata are no texts")
     data = 8 + length
-    tensors, ends = {}, []
+    tensors, places = {}, [(size - data, 0)]  # of a tensor behind the last one
     for name, one in header.items():
         tensors[name], begin = _tensor(path, data, one)
-        ends.append((begin, begin + tensors[name].size))
-    ends.sort()
-    if [begin for begin, _ in ends] != [0, *(end for _, end in ends[:-1])] or (
-        ends[-1][1] if ends else 0
-    ) != size - data:
-        raise NotRead("its tensors overlap, have gaps, or are cut off")
+        places.append((begin, tensors[name].size))
+    end = 0
+    for begin, length in sorted(places):
+        if begin != end:
+            raise NotRead("its tensors overlap, have gaps, or are cut off")
+        end += length
     return Contents("safetensors", tensors, data, {f"__metadata__.{key}": about[key] for key in about})
 
 

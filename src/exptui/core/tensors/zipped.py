@@ -129,12 +129,12 @@ def _members(file: BinaryIO, infos: list[zipfile.ZipInfo], directory: int, size:
         raise NotRead(f"the zip file would unpack to {unpacked:,} bytes")
     found, end = {}, 0
     for info in sorted(infos, key=lambda info: info.header_offset):
-        offset = _data_offset(file, info)
         packed = info.compress_type == zipfile.ZIP_DEFLATED
         if info.flag_bits & 0x1 or not (packed or info.compress_type == zipfile.ZIP_STORED):
             raise NotRead(f"{info.filename} in it is packed in a way that is not read, or encrypted")
         if info.header_offset < end or (not packed and info.compress_size != info.file_size):
             raise NotRead("members of the zip file overlap")
+        offset = _data_offset(file, info)
         end = offset + info.compress_size
         found[info.filename] = Member(offset, info.compress_size, info.file_size, packed)
     if end > directory:
