@@ -14,8 +14,10 @@ from fnmatch import fnmatchcase
 from typing import Literal, NamedTuple
 
 LARGEST = 64 << 20
-SUFFIXES = (".json", ".jsonl", ".ndjson", ".csv", ".tsv")
-Treat = Literal["kept", "volatile", "number"]
+LINES, TABLES = (".jsonl", ".ndjson"), (".csv", ".tsv")
+
+SUFFIXES = (".json", *LINES, *TABLES)
+Treat = Literal["kept", "volatile", "leaf", "number"]
 
 
 class Hole(NamedTuple):
@@ -51,19 +53,28 @@ def cut(data: bytes, suffix: str, volatile: Iterable[str], numbers: Callable[[st
     Raises:
         ValueError: not what its suffix says, or a field is there twice.
     """
+    fields = tuple(volatile)
+    return _cut(
+        data,
+        suffix,
+        lambda name: "volatile" if named(name, fields) else "number" if numbers(name) else "kept",
+    )
+
+
+def leaves(data: bytes, suffix: str) -> list[Hole]:
+    """Every value that holds no other, with its name. Raises what `cut` raises."""
+    return _cut(data, suffix, lambda _: "leaf").holes
+
+
+def _cut(data: bytes, suffix: str, treat: Callable[[str], Treat]) -> Cut:
     if len(data) > LARGEST:
         raise ValueError(f"{len(data):,} bytes are too many")
     text = data.decode()
-    fields = tuple(volatile)
-
-    def treat(name: str) -> Treat:
-        return "volatile" if named(name, fields) else "number" if numbers(name) else "kept"
-
-    if suffix in (".csv", ".tsv"):
+    if suffix in TABLES:
         return _Table(treat, "\t" if suffix == ".tsv" else ",").cut(text)
     json_ = _Json(treat)
     try:
-        for line in io.StringIO(text, newline="\n") if suffix in (".jsonl", ".ndjson") else [text]:
+        for line in io.StringIO(text, newline="\n") if suffix in LINES else [text]:
             json_.document(line)
     except (IndexError, RecursionError) as error:
         raise ValueError("cut off, or nested too deeply") from error
@@ -95,7 +106,7 @@ class _Json:
             return self._members(text, at, name)
         value, end = self._decode(text, at)
         number = isinstance(value, int | float) and not isinstance(value, bool)
-        if how == "volatile" or (how == "number" and number):
+        if how in ("volatile", "leaf") or (how == "number" and number):
             self.found.take(Hole(name, text[at:end], how == "number"))
         else:
             self.found.parts.append(text[at:end])
@@ -158,7 +169,7 @@ class _Table:
         return found
 
     def _take(self, found: Cut, name: str, how: Treat, cell: str) -> None:
-        if how == "volatile" or (how == "number" and number_of(cell) is not None):
+        if how in ("volatile", "leaf") or (how == "number" and number_of(cell) is not None):
             found.take(Hole(name, cell, how == "number"))
         else:
             found.parts.append(cell)

@@ -138,7 +138,8 @@ def _metrics_words(report: AuditReport) -> list[str]:
     if bad:
         return [f"{len(bad)} of {len(report.metrics)} metrics differ", f"{bad[0].name} {bad[0].detail}"]
     values = sum(one.values for one in report.metrics)
-    return [f"{values:,} values of {len(report.metrics)} metrics", "by metrics alone: no file was compared"]
+    count = sum(one.values > 0 for one in report.metrics)
+    return [f"{values:,} values of {count} metric{'s' * (count > 1)} compared, and no file"]
 
 
 def _agreement(report: AuditReport, compared: list[FileAudit], declared: list[str]) -> list[str]:

@@ -168,18 +168,19 @@ class Verification:
         self, original: Original, rerun: Rerun, files: list[FileEntry], audits: list[FileAudit]
     ) -> AuditReport:
         """Where the metrics alone count, by declaration: all values within the tolerances agree, and no file more."""
+        recipe = rerun.record.recipe
+        found = by_metrics.compare(original.directory, rerun.directory, recipe, recipe.metrics)
+        differs = any(one.status == "differs" for one in found)
         sources = {"metrics.json", *find.candidates(rerun.directory)}
         read = [
             msgspec.structs.replace(file, file_class="identity") for file in files if file.path in sources
         ]
-        if old := copied(rerun.directory, rerun.began, read):
+        old = copied(rerun.directory, rerun.began, read)
+        if old and not differs:
             return self._report(
                 Verdict.UNKNOWN, f"the metrics may be copied: {old[0]} is older than the re-run, or a link"
             )
-        recipe = rerun.record.recipe
-        found = by_metrics.compare(original.directory, rerun.directory, recipe, recipe.metrics)
-        differs = any(one.status == "differs" for one in found)
-        notes = self._notes(original, rerun, [])
+        notes = self._notes(original, rerun, old)
         if differs:
             notes += annotate.of_metrics(original, rerun, found, self.request.options.tolerance)
         return self._report(
