@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from itertools import zip_longest
 from pathlib import Path
@@ -15,7 +15,7 @@ from exptui import chronicle
 from exptui.chronicle import Chronicle, Mismatch, Status
 from exptui.core.archive.manifest import FileEntry, matches
 from exptui.core.audit import by_tensor
-from exptui.core.audit.fields import SUFFIXES, Hole, cut, number_of
+from exptui.core.audit.fields import SUFFIXES, Piece, number_of, pieces
 from exptui.core.files import BLOCK, canonical_json, sha256_bytes
 from exptui.core.tensors.contents import NotRead
 from exptui.core.tolerance import Bound, Declared, apart, bound_for
@@ -107,39 +107,58 @@ def _by_field(left: Path, right: Path, differs: FileAudit, declared: Declared) -
     if not fields and not (bounds and suffix in SUFFIXES):
         return differs
     try:
-        ours, theirs = (
-            cut(path.read_bytes(), suffix, fields, lambda name: bound_for(name, bounds) is not None)
+        found = _Fields(bounds, differs)
+        sides = (
+            pieces(path.read_bytes(), suffix, fields, lambda name: bound_for(name, bounds) is not None)
             for path in (left, right)
         )
+        return found.compare(*sides)
     except ValueError as error:
         return replace_struct(differs, detail=f"not read: {error}")
-    if ours.parts != theirs.parts:  # with holes in the same places
-        return replace_struct(differs, detail="something else than a declared field differs")
-    pairs = list(zip(ours.holes, theirs.holes, strict=True))
-    used = tuple(dict.fromkeys(a.name for a, b in pairs if not a.number and a.text != b.text))
-    largest, delta = "", None
-    for one, two in pairs:
-        if one.number and one.text != two.text:
-            far = distance(one, two, bounds)
-            if far is None:
-                return replace_struct(differs, detail=f"{one.name} {one.text[:40]} → {two.text[:40]}")
-            if delta is None or far > delta:
-                largest, delta = one.name, far
-    status: FileStatus = "equal except declared" if delta is None else "agrees"
-    return replace_struct(
-        differs,
-        status=status if ours.kept else "not compared",
-        offset=None,
-        declared=used,
-        delta=delta,
-        largest=largest,
-    )
 
 
-def distance(ours: Hole, theirs: Hole, bounds: Mapping[str, Bound]) -> float | None:
-    """How far two numbers in texts are apart; None where they do not agree, or one is none."""
-    one, two = number_of(ours.text), number_of(theirs.text)
-    return None if one is None or two is None else apart(one, two, bound_for(ours.name, bounds))
+class _Fields:
+    """Two texts piece by piece; `differs`: what is said where they are not the same."""
+
+    def __init__(self, bounds: Mapping[str, Bound], differs: FileAudit) -> None:
+        self.bounds, self.differs = bounds, differs
+        self.values, self.used = 0, dict[str, None]()
+        self.delta: float | None = None
+        self.largest = ""
+
+    def compare(self, ours: Iterator[Piece], theirs: Iterator[Piece]) -> FileAudit:
+        for one, two in zip_longest(ours, theirs):
+            if one == two:
+                self.values += one.how in ("value", "number") and one.text != ""
+            elif one is None or two is None or (one.how, one.name) != (two.how, two.name):
+                return self._differs("something else than a declared field differs")
+            elif one.how == "volatile":
+                self.used[one.name] = None
+            elif one.how != "number" or (far := self._apart(one, two)) is None:
+                where = f"{one.name} {one.text[:40]} → {two.text[:40]}" if one.name else ""
+                return self._differs(where or "something else than a declared field differs")
+            else:
+                self.values += 1
+                if self.delta is None or far > self.delta:
+                    self.delta, self.largest = far, one.name
+        status: FileStatus = "equal except declared" if self.delta is None else "agrees"
+        return replace_struct(
+            self.differs,
+            status=status if self.values else "not compared",
+            offset=None,
+            declared=tuple(self.used),
+            delta=self.delta,
+            largest=self.largest,
+        )
+
+    def _apart(self, one: Piece, two: Piece) -> float | None:
+        ours, theirs = number_of(one.text), number_of(two.text)
+        return (
+            None if ours is None or theirs is None else apart(ours, theirs, bound_for(one.name, self.bounds))
+        )
+
+    def _differs(self, detail: str) -> FileAudit:
+        return replace_struct(self.differs, detail=detail)
 
 
 def something(audits: Iterable[FileAudit], files: Iterable[FileEntry]) -> bool:

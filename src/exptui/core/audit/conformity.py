@@ -11,7 +11,7 @@ import msgspec
 
 from exptui.core.audit import by_tensor
 from exptui.core.audit.compare import FileAudit
-from exptui.core.audit.fields import cut, leaves
+from exptui.core.audit.fields import pieces
 from exptui.core.audit.report import Change
 from exptui.core.tensors.contents import NotRead
 
@@ -114,14 +114,17 @@ def declaration(base: Path, other: Path, files: Iterable[FileAudit]) -> str:
 
 def _fields(left: Path, right: Path) -> list[str]:
     """The fields in which two files differ, when they are the same in every other byte."""
-    suffix, both = left.suffix.lower(), [path.read_bytes() for path in (left, right)]
+    sides = (pieces(path.read_bytes(), path.suffix.lower(), (), lambda _: False) for path in (left, right))
+    keys = dict[str, None]()
     try:
-        values = zip(*(leaves(data, suffix) for data in both), strict=True)
-        keys = list(dict.fromkeys(one.name for one, two in values if one.text != two.text))
-        one, two = (cut(data, suffix, keys, lambda _: False).parts for data in both)
+        for one, two in zip(*sides, strict=True):
+            if one != two:
+                keys[one.name] = None
+            if one.name != two.name or "" in keys:
+                return []
     except ValueError:
         return []
-    return keys if one == two and "" not in keys else []
+    return list(keys)
 
 
 def _same_tensors(left: Path, right: Path) -> bool:

@@ -1,45 +1,28 @@
-"""JSON, JSON Lines and CSV with holes: what is declared volatile, and numbers that have a tolerance, are cut out.
-
-What is left must be the same in every byte.
-"""
+"""JSON, JSON Lines and CSV in pieces: what is declared volatile, numbers that may have a tolerance, and all else as it is."""
 
 from __future__ import annotations
 
 import io
 import json
 import re
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator
 from fnmatch import fnmatchcase
+from functools import cache
 from typing import Literal, NamedTuple
 
 LARGEST = 64 << 20
 LINES, TABLES = (".jsonl", ".ndjson"), (".csv", ".tsv")
-
 SUFFIXES = (".json", *LINES, *TABLES)
-Treat = Literal["kept", "volatile", "leaf", "number"]
+How = Literal["text", "value", "number", "volatile"]
+"""Of a piece: what is between values; a value; a number that is compared as one; a value that is not compared."""
 
 
-class Hole(NamedTuple):
-    """What was cut out: its dotted name, as it was written, and whether it is a number that is compared."""
+class Piece(NamedTuple):
+    """A part of a text, and the dotted name of the value it is."""
 
-    name: str
+    how: How
     text: str
-    number: bool
-
-
-@dataclass
-class Cut:
-    """A text with holes. `kept`: how many of its values will be compared."""
-
-    parts: list[str | None] = field(default_factory=list)  # None: a hole
-    holes: list[Hole] = field(default_factory=list)
-    kept: int = 0
-
-    def take(self, hole: Hole) -> None:
-        """Leave a hole."""
-        self.holes.append(hole)
-        self.parts.append(None)
+    name: str = ""
 
 
 def named(name: str, fields: Iterable[str]) -> bool:
@@ -47,142 +30,123 @@ def named(name: str, fields: Iterable[str]) -> bool:
     return any(name == one or fnmatchcase(name, one) for one in fields)
 
 
-def cut(data: bytes, suffix: str, volatile: Iterable[str], numbers: Callable[[str], bool]) -> Cut:
-    """Cut out the volatile fields, and the numbers that `numbers` wants. Elements of a list are named as the list.
+def pieces(
+    data: bytes, suffix: str, volatile: Iterable[str], numbers: Callable[[str], bool]
+) -> Iterator[Piece]:
+    """All of a text, one piece after the other. Elements of a list are named as the list.
+
+    Of two texts the pieces are the same where the texts are.
 
     Raises:
         ValueError: not what its suffix says, or a field is there twice.
     """
-    fields = tuple(volatile)
-    return _cut(
-        data,
-        suffix,
-        lambda name: "volatile" if named(name, fields) else "number" if numbers(name) else "kept",
-    )
-
-
-def leaves(data: bytes, suffix: str) -> list[Hole]:
-    """Every value that holds no other, with its name. Raises what `cut` raises."""
-    return _cut(data, suffix, lambda _: "leaf").holes
-
-
-def _cut(data: bytes, suffix: str, treat: Callable[[str], Treat]) -> Cut:
     if len(data) > LARGEST:
         raise ValueError(f"{len(data):,} bytes are too many")
-    text = data.decode()
+    text, fields = data.decode(), tuple(volatile)
+
+    @cache
+    def how(name: str) -> How:
+        return "volatile" if named(name, fields) else "number" if numbers(name) else "value"
+
     if suffix in TABLES:
-        return _Table(treat, "\t" if suffix == ".tsv" else ",").cut(text)
-    json_ = _Json(treat)
+        yield from _table(text, "\t" if suffix == ".tsv" else ",", how)
+        return
     try:
         for line in io.StringIO(text, newline="\n") if suffix in LINES else [text]:
-            json_.document(line)
+            yield from _Json(line, how).document()
     except (IndexError, RecursionError) as error:
         raise ValueError("cut off, or nested too deeply") from error
-    return json_.found
 
 
 class _Json:
-    def __init__(self, treat: Callable[[str], Treat]) -> None:
-        self.treat, self.found = treat, Cut()
+    """One document; `at`: how far it is."""
+
+    def __init__(self, text: str, how: Callable[[str], How]) -> None:
+        self.text, self.how, self.at = text, how, 0
         self._decode = json.JSONDecoder().raw_decode
 
-    def document(self, text: str) -> None:
-        if text.strip():
-            json.loads(text)
-        at = self._space(text, 0)
-        if at < len(text):
-            self._space(text, self._value(text, at, ""))
+    def document(self) -> Iterator[Piece]:
+        if self.text.strip():
+            json.loads(self.text)
+        yield self._space()
+        if self.at < len(self.text):
+            yield from self._value("")
+            yield self._space()
 
-    def _space(self, text: str, at: int) -> int:
-        end = at
-        while end < len(text) and text[end] in " \t\r\n":
+    def _space(self, sign: int = 0) -> Piece:
+        """A sign, and the space behind it."""
+        end = self.at + sign
+        while end < len(self.text) and self.text[end] in " \t\r\n":
             end += 1
-        self.found.parts.append(text[at:end])
-        return end
+        return Piece("text", self._upto(end))
 
-    def _value(self, text: str, at: int, name: str) -> int:
-        how = self.treat(name)
-        if text[at] in "{[" and how != "volatile":
-            return self._members(text, at, name)
-        value, end = self._decode(text, at)
+    def _upto(self, end: int) -> str:
+        start, self.at = self.at, end
+        return self.text[start:end]
+
+    def _value(self, name: str) -> Iterator[Piece]:
+        how = self.how(name)
+        if self.text[self.at] in "{[" and how != "volatile":
+            yield from self._members(name)
+            return
+        value, end = self._decode(self.text, self.at)
         number = isinstance(value, int | float) and not isinstance(value, bool)
-        if how in ("volatile", "leaf") or (how == "number" and number):
-            self.found.take(Hole(name, text[at:end], how == "number"))
-        else:
-            self.found.parts.append(text[at:end])
-        self.found.kept += how != "volatile"
-        return end
+        yield Piece("value" if how == "number" and not number else how, self._upto(end), name)
 
-    def _members(self, text: str, at: int, name: str) -> int:
+    def _members(self, name: str) -> Iterator[Piece]:
         """An object or a list, member by member."""
-        parts, close, seen = self.found.parts, {"{": "}", "[": "]"}[text[at]], set[str]()
-        while text[at] != close:
-            parts.append(text[at])
-            at = self._space(text, at + 1)
-            if text[at] == close:
-                break
+        close, seen = {"{": "}", "[": "]"}[self.text[self.at]], set[str]()
+        yield self._space(1)
+        while self.text[self.at] != close:
             below = name
             if close == "}":
-                key, end = self._decode(text, at)
+                key, end = self._decode(self.text, self.at)
                 if key in seen:
                     raise ValueError(f"{key} is there twice")
                 seen.add(key)
                 below = f"{name}.{key}" if name else key
-                parts.append(text[at:end])
-                at = self._space(text, end)
-                parts.append(text[at])
-                at = self._space(text, at + 1)
-            at = self._space(text, self._value(text, at, below))
-        parts.append(close)
-        return at + 1
+                yield Piece("text", self._upto(end))
+                yield self._space()
+                yield self._space(1)  # the colon
+            yield from self._value(below)
+            yield self._space()
+            if self.text[self.at] == ",":
+                yield self._space(1)
+        yield Piece("text", self._upto(self.at + 1))
 
 
-class _Table:
-    def __init__(self, treat: Callable[[str], Treat], comma: str) -> None:
-        self.treat, self.comma = treat, comma
-        cell = rf'("[^"]*(?:""[^"]*)*"|[^"\r\n{comma}]*)({comma}|\r\n|\n|\r|\Z)'
-        self._cell = re.compile(cell)
-
-    def cut(self, text: str) -> Cut:
-        """The first row names the columns."""
-        found, names, how = Cut(), list[str](), list[Treat]()
-        at = column = row = 0
-        while at < len(text):
-            if not (match := self._cell.match(text, at)):
-                raise ValueError(f"row {row + 1} has a quote out of place")
-            cell, end = match.groups()
-            if row == 0:
-                names.append(cell.strip('"'))
-                found.parts.append(cell)
-            elif column >= len(names):
-                raise ValueError(f"row {row + 1} has more cells than the first")
-            else:
-                self._take(found, names[column], how[column], cell)
-            found.parts.append(end)
-            at, column = match.end(), column + 1
-            if end != self.comma:
-                if row == 0:
-                    if len(set(names)) < len(names):
-                        raise ValueError("a column is there twice")
-                    how = [self.treat(name) for name in names]
-                row, column = row + 1, 0
-        return found
-
-    def _take(self, found: Cut, name: str, how: Treat, cell: str) -> None:
-        if how in ("volatile", "leaf") or (how == "number" and number_of(cell) is not None):
-            found.take(Hole(name, cell, how == "number"))
+def _table(text: str, comma: str, how: Callable[[str], How]) -> Iterator[Piece]:
+    """The first row names the columns."""
+    cells = re.compile(rf'("[^"]*(?:""[^"]*)*"|[^"\r\n{comma}]*)({comma}|\r\n|\n|\r|\Z)')
+    names = list[str]()
+    at = column = row = 0
+    while at < len(text):
+        if not (match := cells.match(text, at)):
+            raise ValueError(f"row {row + 1} has a quote out of place")
+        cell, end = match.groups()
+        if row == 0:
+            names.append(cell.strip('"'))
+            yield Piece("text", cell)
+        elif column >= len(names):
+            raise ValueError(f"row {row + 1} has more cells than the first")
         else:
-            found.parts.append(cell)
-        found.kept += how != "volatile" and cell != ""
+            kind = how(names[column])
+            yield Piece(
+                "value" if kind == "number" and number_of(cell) is None else kind, cell, names[column]
+            )
+        yield Piece("text", end)
+        at, column = match.end(), column + 1
+        if end != comma:
+            row, column = row + 1, 0
+            if len(set(names)) < len(names):
+                raise ValueError("a column is there twice")
 
 
 def number_of(text: str) -> int | float | None:
     """The number that a text is; None where it is none."""
-    try:
-        return int(text)
-    except ValueError:
-        pass
-    try:
-        return float(text)
-    except ValueError:
-        return None
+    for kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            continue
+    return None

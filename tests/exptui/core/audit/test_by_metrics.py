@@ -19,6 +19,7 @@ from exptui.core.tolerance import Bound, Tolerances, apart
 from support import finished, verified, workspace
 
 Rows = list[dict[str, Any]]
+EXACT = TrainerSettings()
 
 
 def written(directory: Path, rows: Rows, final: dict[str, Any] | None = None) -> Path:
@@ -33,8 +34,8 @@ def near(**bounds: Bound) -> TrainerSettings:
 
 
 def compared(
-    tmp_path: Path, ours: Rows, theirs: Rows, declared: TrainerSettings = near(), **final: Any
-) -> dict[str, MetricAudit]:  # noqa: B008
+    tmp_path: Path, ours: Rows, theirs: Rows, declared: TrainerSettings = EXACT, **final: Any
+) -> dict[str, MetricAudit]:
     left, right = (
         written(tmp_path / "a", ours, final.get("ours")),
         written(tmp_path / "b", theirs, final.get("theirs")),
