@@ -81,19 +81,19 @@ class Zip:
 
     def _inflated(self, member: Member) -> Iterator[bytes]:
         """The unpacked bytes: exactly as many as the directory says."""
-        inflate, left = zlib.decompressobj(-15), member.size
+        inflate, left, out = zlib.decompressobj(-15), member.size, b""
         try:
             for block in stretch(self.path, member.offset, member.stored)():
-                rest = block
-                while rest and not inflate.eof:
-                    out = inflate.decompress(rest, BLOCK)
-                    rest, left = inflate.unconsumed_tail, left - len(out)
-                    if left < 0:
-                        break
+                out = inflate.decompress(block, BLOCK)
+                while out and left >= len(out):
                     yield out
+                    left -= len(out)
+                    out = inflate.decompress(inflate.unconsumed_tail, BLOCK)
+                if out:
+                    break  # there is more than there should be
         except zlib.error as error:
             raise NotRead(f"the zip file is damaged: {error}") from error
-        if left or not inflate.eof:
+        if out or left or not inflate.eof or inflate.unused_data:
             raise NotRead("the zip file is damaged: a member is not as long as it says")
 
     def read(self, name: str, most: int) -> bytes:

@@ -11,7 +11,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from exptui.core.archive import manifest as mf
-from exptui.core.audit import by_tensor
 from exptui.core.audit.by_tensor import _block, compare
 from exptui.core.audit.compare import FileAudit, compare_files
 from exptui.core.settings import TrainerSettings
@@ -134,4 +133,14 @@ def test_a_tensor_larger_than_a_block(tmp_path: Path, monkeypatch: pytest.Monkey
     assert compare(tmp_path / "one.npz", tmp_path / "two.npz", {}).differs == "x differs"
     found = compare(tmp_path / "one.npz", tmp_path / "two.npz", {"x": Bound(abs=1)})
     assert (found.delta, found.largest) == (0.25, "x")
-    assert by_tensor.NAMED == 3
+
+
+def test_much_that_is_packed_into_little(tmp_path: Path) -> None:
+    import numpy as np
+
+    numbers = np.zeros(700_001)
+    np.savez_compressed(tmp_path / "one.npz", x=numbers)
+    numbers[-1] = 1
+    np.savez_compressed(tmp_path / "two.npz", x=numbers)
+    assert compare(tmp_path / "one.npz", tmp_path / "one.npz", {}).differs == ""
+    assert compare(tmp_path / "one.npz", tmp_path / "two.npz", {}).differs == "x differs"
