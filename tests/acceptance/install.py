@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import venv
+from pathlib import Path
 
 from acceptance.howto import ROOT, read_all
 
@@ -17,7 +18,13 @@ def main() -> int:
         venv.create(VENV, with_pip=True)
     for howto in read_all():
         print("$", *howto.install, flush=True)
-        command = [VENV / "bin/python", "-m", *howto.install, "--quiet", "--disable-pip-version-check"]
+        command: list[str | Path] = [
+            VENV / "bin/python",
+            "-m",
+            *howto.install,
+            "--quiet",
+            "--disable-pip-version-check",
+        ]
         if subprocess.run(command, cwd=howto.example).returncode:
             print(f"{howto.name}: its packages could not be installed", file=sys.stderr)
     return 0

@@ -97,7 +97,8 @@ def verify(arguments: argparse.Namespace) -> int:
         *("isolation", "network", "code", "prepare_env"),
     )
     moved = {name: str(Path(path).absolute()) for name, path in arguments.inputs}
-    options = Options(**{name: getattr(arguments, name) for name in names}, inputs=moved)
+    given = {name: getattr(arguments, name) for name in names}
+    options = Options(**given, inputs=moved, tolerance=dict(arguments.tolerance))
     reports = []
     for name in arguments.what:
         request = _request(workspace, name, options, yes=arguments.yes)

@@ -12,6 +12,7 @@ from exptui.core.monitor.text import clean
 
 if TYPE_CHECKING:
     from exptui.core.archive.check import Subset
+    from exptui.core.tolerance import Bound
 
 Add = Callable[[str, str], argparse.ArgumentParser]
 
@@ -260,6 +261,16 @@ def _named(text: str) -> tuple[str, str]:
     return name, path
 
 
+def _tolerance(text: str) -> tuple[str, Bound]:
+    from exptui.core.errors import UsageError
+    from exptui.core.tolerance import parse
+
+    try:
+        return parse(text)
+    except UsageError as error:
+        raise argparse.ArgumentTypeError(f"{error.message}. {error.hint}") from error
+
+
 def _verify(add: Add) -> None:
     verify = add(
         "verify", "run it again in a clean environment and compare every byte; exit 1 where it diverged"
@@ -319,6 +330,14 @@ def _verify(add: Add) -> None:
         help="first install the recorded package versions into an environment of its own",
     )
     verify.add_argument("--network", action="store_true", help="leave the network to the re-run")
+    verify.add_argument(
+        "--tolerance",
+        type=_tolerance,
+        action="append",
+        default=[],
+        metavar="[NAME:]abs=X,rel=Y",
+        help="where it diverged, say which metrics and tensors are within it; the verdict stays DIVERGED",
+    )
     _json(verify)
 
 

@@ -60,6 +60,11 @@ def lines(found: Conformity) -> Iterator[str]:
         yield from _row(row)
     for note in found.notes:
         yield from _wrapped(f"· {note}", "  ")
+    if found.remedies:
+        yield ""
+        yield from _wrapped(f"What could make it deterministic ({found.seen}):", "")
+        for remedy in found.remedies:
+            yield from _wrapped(f"→ {remedy}", "  ")
     if found.problem:
         yield from _wrapped(f"nothing was compared: {found.problem}", "  ")
         return
@@ -87,8 +92,8 @@ def _row(row: Row) -> Iterator[str]:
             yield from _wrapped(f"{head}not judged: {row.detail}", " " * 13)
     if row.hint:
         yield from _wrapped(f"{' ' * 13}→ {row.hint}", " " * 15)
-    if row.declare:
-        yield from _wrapped(f"{' ' * 13}→ by nature? {row.declare}", " " * 15)
+    for line in row.declare.splitlines():
+        yield from _wrapped(f"{' ' * 13}→ by nature? {line}", " " * 15)
 
 
 def _where(row: Row) -> Iterator[str]:

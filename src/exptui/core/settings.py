@@ -15,6 +15,7 @@ from exptui.core import alerts
 from exptui.core.configs.style import Flags
 from exptui.core.directions import Directions
 from exptui.core.errors import ConfigError
+from exptui.core.tolerance import Tolerances
 
 SECRET_WORDS = ("TOKEN", "SECRET", "PASSWORD", "KEY")
 PATTERN = r"Name each number, as in: metrics = ['step (?P<step>\d+) loss (?P<loss>\S+)']"
@@ -52,6 +53,9 @@ class TrainerSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     metrics: tuple[str, ...] = ()  # patterns for numbers in what it prints (docs/readers.md)
     observational: tuple[str, ...] = ()
     volatile: dict[str, tuple[str, ...]] = {}
+    tensors: tuple[str, ...] = ()  # files compared by the tensors they hold, where their bytes differ
+    tolerance: Tolerances = Tolerances()
+    compare: Literal["files", "metrics"] = "files"
     environment: EnvironmentPolicy = EnvironmentPolicy()
 
 
@@ -115,6 +119,10 @@ def load(path: Path) -> Settings:
     for trainer in (settings.trainer, *settings.trainers):
         _check_progress(path, trainer.progress)
         _refuse_patterns(path, trainer.metrics)
+        if trainer.tolerance.tensors and not trainer.tensors:
+            raise ConfigError(
+                f"{path}: tolerance.tensors is of no file", 'Say which: tensors = ["checkpoints/*.pt"]'
+            )
     for policy in (settings.environment, *(t.environment for t in (settings.trainer, *settings.trainers))):
         _refuse_secrets(path, policy)
     default = _completed(settings.trainer, values.get("trainer", {}))

@@ -368,6 +368,8 @@ def _tone(line: str) -> present.Tone:
     word = line.strip().split(" ")[0]
     if word in ("differs", "missing", "extra"):
         return "bad"
+    if word == "agrees":
+        return "warn"
     if word in ("equal", "not") or not line.startswith(" "):
         return "muted" if word == "not" else ""
     return ""

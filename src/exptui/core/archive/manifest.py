@@ -7,7 +7,7 @@ import os
 import re
 import stat
 import unicodedata
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import lru_cache
 from itertools import pairwise, takewhile
@@ -94,8 +94,12 @@ def _pattern(glob: str) -> re.Pattern[str]:
 
 def classify(path: str, observational: Sequence[str]) -> Literal["identity", "observational"]:
     """The class of a path: identity, unless a built-in or declared pattern makes it observational."""
-    patterns = (*OBSERVATIONAL, *observational)
-    return "observational" if any(_pattern(p).fullmatch(path) for p in patterns) else "identity"
+    return "observational" if matches(path, (*OBSERVATIONAL, *observational)) else "identity"
+
+
+def matches(path: str, patterns: Iterable[str]) -> bool:
+    """Whether a path below the run directory is of one of the declared patterns."""
+    return any(_pattern(pattern).fullmatch(path) for pattern in patterns)
 
 
 def path_problem(path: str) -> str:

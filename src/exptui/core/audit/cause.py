@@ -7,9 +7,11 @@ from pathlib import Path
 
 from exptui import chronicle
 from exptui.core.archive import manifest as mf
-from exptui.core.audit import compare
+from exptui.core.audit import by_metrics, compare
 from exptui.core.audit.live import LiveComparison
 from exptui.core.audit.rerun import Prepare, Rerun, Reruns
+from exptui.core.errors import ArchiveError
+from exptui.core.runs.run import Recipe
 
 CHEAP = 60.0
 """Seconds a re-run may take for its cause to be examined without being asked to."""
@@ -54,7 +56,21 @@ def examine(
     if not (first.finished and second.finished):
         return f"{NOT_EXAMINED}: {second.why()}"
     recipe = second.record.recipe
+    if recipe.compare == "metrics":
+        return _by_metrics(first.directory, second.directory, recipe)
     one, two = ((side.directory, mf.scan(side.directory, recipe.observational)) for side in (first, second))
-    if differing := [file.path for file in compare.compare_files(one, two, recipe.volatile) if file.diverged]:
+    if differing := [file.path for file in compare.compare_files(one, two, recipe) if file.diverged]:
         return f"nondeterministic: a second re-run gave another {differing[0]}"
     return "stable-difference: a second re-run gave the same files"
+
+
+def _by_metrics(first: Path, second: Path, recipe: Recipe) -> str:
+    """The same, where the metrics alone count."""
+    try:
+        found = by_metrics.compare(first, second, recipe, recipe.metrics)
+    except ArchiveError as error:
+        return f"{NOT_EXAMINED}: {error.message}"
+    differing = [one.name for one in found if one.status == "differs"]
+    if differing:
+        return f"nondeterministic: a second re-run gave another {differing[0]}"
+    return "stable-difference: a second re-run gave the same metrics"

@@ -65,7 +65,7 @@ def alone(bench: Bench, files: list[FileEntry], checkpoint: tuple[int, Path], ti
     skipped = {CONFIG, name, *(there & {file.path for file in files} & LEDGERS if sliced else ())}
     ours = [file for file in files if expected(file.path) and file.path not in skipped]
     theirs = [file for file in found if file.path not in skipped]
-    audits = compare_files((bench.base, ours), (directory, theirs), recipe.volatile)
+    audits = compare_files((bench.base, ours), (directory, theirs), recipe)
     slice_says = sliced is not None and sliced[0].records
     if not slice_says and not any(audit.file_class == "identity" for audit in audits):
         return Chained(name, impossible=f"nothing is written behind {name}")
@@ -117,7 +117,7 @@ def killed(bench: Bench, files: list[FileEntry], checkpoint: tuple[int, Path], t
     if ended.problem:
         return Chained(name, ended.seconds, failed=ended.problem)
     found = mf.scan(directory, recipe.observational)
-    audits = compare_files((bench.base, files), (directory, found), recipe.volatile)
+    audits = compare_files((bench.base, files), (directory, found), recipe)
     return Chained(
         name, ended.seconds, tuple(audits), compare_chronicles(bench.base, directory, complete=True)
     )

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from itertools import zip_longest
 from pathlib import Path
 from typing import Literal
 
 import msgspec
+from msgspec.structs import replace as replace_struct
 
 from exptui import chronicle
 from exptui.chronicle import Chronicle, Mismatch, Status
-from exptui.core.archive.manifest import Attested, FileEntry
+from exptui.core.archive.manifest import Attested, FileEntry, matches
+from exptui.core.audit import by_tensor
+from exptui.core.audit.fields import SUFFIXES, Piece, number_of, pieces
 from exptui.core.files import BLOCK, canonical_json, sha256_bytes
+from exptui.core.tensors.contents import NotRead
+from exptui.core.tolerance import Bound, Declared, apart, bound_for
 
 CONFIG = "config.toml"
 FileStatus = Literal[
@@ -22,6 +26,7 @@ FileStatus = Literal[
     "equal except declared",
     "equal to attested",
     "slices equal",
+    "agrees",
     "differs",
     "missing",
     "extra",
@@ -30,13 +35,20 @@ FileStatus = Literal[
 
 
 class FileAudit(msgspec.Struct, frozen=True, kw_only=True):
-    """One file of either side. `offset`: the first byte that differs, of a file that is on both sides."""
+    """One file of either side. `offset`: the first byte that differs, of a file that is on both sides.
+
+    `declared`: what was left out, as declared, and does differ. `delta`: of one that agrees the largest distance of two
+    numbers, and `largest` whose it is. `detail`: how it was compared, where not by its bytes, or why it was not.
+    """
 
     path: str
     file_class: Literal["identity", "observational"] = msgspec.field(name="class")
     status: FileStatus
     offset: int | None = None
     declared: tuple[str, ...] = ()
+    detail: str = ""
+    delta: float | None = None
+    largest: str = ""
 
     @property
     def diverged(self) -> bool:
@@ -47,14 +59,12 @@ class FileAudit(msgspec.Struct, frozen=True, kw_only=True):
 def compare_files(
     baseline: tuple[Path, Iterable[FileEntry]],
     candidate: tuple[Path, Iterable[FileEntry]],
-    volatile: Mapping[str, tuple[str, ...]],
+    declared: Declared,
 ) -> list[FileAudit]:
-    """Every file of either side, by path. Observational ones are listed as not compared."""
+    """Every file of either side, by path, as was declared. Observational ones are listed as not compared."""
     ours, theirs = ({entry.path: entry for entry in side[1]} for side in (baseline, candidate))
     return [
-        _compare(
-            path, (baseline[0], ours.get(path)), (candidate[0], theirs.get(path)), volatile.get(path, ())
-        )
+        _compare(path, (baseline[0], ours.get(path)), (candidate[0], theirs.get(path)), declared)
         for path in sorted(ours.keys() | theirs.keys(), key=str.encode)
     ]
 
@@ -63,7 +73,7 @@ def _compare(
     path: str,
     base: tuple[Path, FileEntry | None],
     new: tuple[Path, FileEntry | None],
-    fields: tuple[str, ...],
+    declared: Declared,
 ) -> FileAudit:
     known = base[1] or new[1]
     assert known is not None  # the path is of one of the two
@@ -72,91 +82,100 @@ def _compare(
     if base[1] is None or new[1] is None:
         return FileAudit(path=path, file_class="identity", status="extra" if base[1] is None else "missing")
     gone = isinstance(base[1], Attested)  # its digest is all there is: it counts, and is told apart
+    same = FileAudit(path=path, file_class="identity", status="equal to attested" if gone else "equal")
     if base[1].sha256 == new[1].sha256:
-        return FileAudit(path=path, file_class="identity", status="equal to attested" if gone else "equal")
+        return same
     if gone:
-        return FileAudit(path=path, file_class="identity", status="differs")
+        return replace_struct(same, status="differs")
     left, right = base[0] / path, new[0] / path
-    if fields and (found := _declared(left, right, fields)):
-        return FileAudit(path=path, file_class="identity", status=found[0], declared=found[1])
-    offset = first_difference(left, right)
-    return FileAudit(path=path, file_class="identity", status="differs", offset=offset)
+    differs = replace_struct(same, status="differs", offset=first_difference(left, right))
+    if matches(path, declared.tensors):
+        return _by_tensor(left, right, differs, declared)
+    return _by_field(left, right, differs, declared)
 
 
-def _declared(left: Path, right: Path, fields: tuple[str, ...]) -> tuple[FileStatus, tuple[str, ...]] | None:
-    """The declared fields that differ, when the two files are the same in every other byte; None otherwise."""
+def _by_tensor(left: Path, right: Path, differs: FileAudit, declared: Declared) -> FileAudit:
+    """The audit of two files of tensors whose bytes differ; where one is not read, the bytes count."""
     try:
-        text = left.read_bytes().decode()
-        (ours, base), (theirs, new) = blanked(text, fields), blanked(right.read_bytes().decode(), fields)
-        status: FileStatus = (
-            "not compared" if _all_declared(json.loads(text), fields) else "equal except declared"
-        )
-    except (ValueError, RecursionError):
-        return None
-    differing = tuple(name for name in base if base[name] != new.get(name))
-    return (status, differing) if ours == theirs and differing else None
-
-
-def _all_declared(value: object, fields: Collection[str], path: str = "") -> bool:
-    """Whether no value in it is left that would be compared."""
-    inside = value.items() if isinstance(value, dict) else ()
-    return path in fields or (
-        isinstance(value, dict)
-        and all(_all_declared(item, fields, f"{path}.{key}" if path else key) for key, item in inside)
+        found = by_tensor.compare(left, right, declared.tolerance.tensors)
+    except NotRead as error:
+        return replace_struct(differs, detail=f"not read: {error.message}")
+    if found.differs:
+        return replace_struct(differs, detail=found.differs)
+    if found.delta is None:
+        return replace_struct(differs, status="equal except declared", offset=None, declared=(found.said,))
+    return replace_struct(
+        differs, status="agrees", offset=None, detail=found.said, delta=found.delta, largest=found.largest
     )
+
+
+def _by_field(left: Path, right: Path, differs: FileAudit, declared: Declared) -> FileAudit:
+    """The audit of two files whose bytes differ, when they have fields that are volatile or have a tolerance."""
+    fields = [
+        one for path, some in declared.volatile.items() if matches(differs.path, (path,)) for one in some
+    ]
+    bounds, suffix = declared.tolerance.metrics, left.suffix.lower()
+    if not fields and not (bounds and suffix in SUFFIXES):
+        return differs
+    try:
+        found = _Fields(bounds, differs)
+        sides = (
+            pieces(path.read_bytes(), suffix, fields, lambda name: bound_for(name, bounds) is not None)
+            for path in (left, right)
+        )
+        return found.compare(*sides)
+    except ValueError as error:
+        return replace_struct(differs, detail=f"not read: {error}")
+
+
+class _Fields:
+    """Two texts piece by piece; `differs`: what is said where they are not the same."""
+
+    def __init__(self, bounds: Mapping[str, Bound], differs: FileAudit) -> None:
+        self.bounds, self.differs = bounds, differs
+        self.values, self.used = 0, dict[str, None]()
+        self.delta: float | None = None
+        self.largest = ""
+
+    def compare(self, ours: Iterator[Piece], theirs: Iterator[Piece]) -> FileAudit:
+        for one, two in zip_longest(ours, theirs):
+            if one == two:
+                self.values += one.how in ("value", "number") and one.text != ""
+            elif one is None or two is None or (one.how, one.name) != (two.how, two.name):
+                return self._differs("something else than a declared field differs")
+            elif one.how == "volatile":
+                self.used[one.name] = None
+            elif one.how != "number" or (far := self._apart(one, two)) is None:
+                where = f"{one.name} {one.text[:40]} → {two.text[:40]}" if one.name else ""
+                return self._differs(where or "something else than a declared field differs")
+            else:
+                self.values += 1
+                if self.delta is None or far > self.delta:
+                    self.delta, self.largest = far, one.name
+        status: FileStatus = "equal except declared" if self.delta is None else "agrees"
+        return replace_struct(
+            self.differs,
+            status=status if self.values else "not compared",
+            offset=None,
+            declared=tuple(self.used),
+            delta=self.delta,
+            largest=self.largest,
+        )
+
+    def _apart(self, one: Piece, two: Piece) -> float | None:
+        ours, theirs = number_of(one.text), number_of(two.text)
+        return (
+            None if ours is None or theirs is None else apart(ours, theirs, bound_for(one.name, self.bounds))
+        )
+
+    def _differs(self, detail: str) -> FileAudit:
+        return replace_struct(self.differs, detail=detail)
 
 
 def something(audits: Iterable[FileAudit], files: Iterable[FileEntry]) -> bool:
     """Whether of a file that is neither empty nor the config at least a part was compared."""
     full = {file.path for file in files if file.size and file.path != CONFIG}
     return any(audit.path in full and audit.status != "not compared" for audit in audits)
-
-
-def blanked(text: str, fields: Collection[str]) -> tuple[str, dict[str, str]]:
-    """JSON text without the values at these dotted keys, and those values as they were written.
-
-    Raises:
-        ValueError: not JSON, or such a key is there twice.
-    """
-    json.loads(text)
-    decoder, out, found = json.JSONDecoder(), list[str](), dict[str, str]()
-
-    def space(at: int) -> int:
-        end = at
-        while end < len(text) and text[end] in " \t\r\n":
-            end += 1
-        out.append(text[at:end])
-        return end
-
-    def value(at: int, path: str) -> int:
-        at = space(at)
-        if path not in fields and text[at] == "{":
-            return members(at, path)
-        end = int(decoder.raw_decode(text, at)[1])
-        if path not in fields:
-            out.append(text[at:end])
-        elif path in found:
-            raise ValueError(f"{path} is there twice")
-        else:
-            found[path] = text[at:end]
-        return end
-
-    def members(at: int, path: str) -> int:
-        while text[at] != "}":
-            out.append(text[at])
-            at = space(at + 1)
-            if text[at] == "}":
-                break
-            key, end = decoder.raw_decode(text, at)
-            out.append(text[at:end])
-            at = space(end)
-            out.append(text[at])
-            at = space(value(at + 1, f"{path}.{key}" if path else str(key)))
-        out.append("}")
-        return at + 1
-
-    space(value(0, ""))
-    return "".join(out), found
 
 
 def first_difference(left: Path, right: Path) -> int:

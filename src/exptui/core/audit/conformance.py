@@ -19,9 +19,9 @@ from exptui.chronicle import Mismatch
 from exptui.core.archive import manifest as mf
 from exptui.core.archive.manifest import FileEntry
 from exptui.core.archive.recovery import CONFORMANCE
-from exptui.core.audit import chained
+from exptui.core.audit import chained, remedies
 from exptui.core.audit.compare import CONFIG, FileAudit, compare_chronicles, compare_files, something
-from exptui.core.audit.conformity import ALONE, FIRST, RESUMES, Conformity, Row, volatile
+from exptui.core.audit.conformity import ALONE, FIRST, RESUMES, Conformity, Row, declaration
 from exptui.core.audit.report import mismatch_facts
 from exptui.core.audit.rerun import copied
 from exptui.core.audit.trial import Bench, Ended
@@ -90,6 +90,8 @@ class Conformance:
                 held.callback(self._alone().release)
             code = environment.code_digest(recipe.code, self.places.project)
             problem, rows, first = self._try(benches)
+            source = remedies.seen(recipe, self.places.project)
+            advice = remedies.remedies(source, rows, recipe)
             if environment.code_digest(recipe.code, self.places.project) != code:
                 problem = "the code changed meanwhile: nothing of this counts"
         return Conformity(
@@ -98,6 +100,8 @@ class Conformance:
             command=self.trainer.command,
             rows=tuple(rows),
             notes=tuple(dict.fromkeys(self.notes)),
+            remedies=advice,
+            seen=source.how if advice else "",
             problem=problem,
             runs=self.started,
             first_seconds=first.seconds,
@@ -173,7 +177,7 @@ class Conformance:
         return mf.scan(directory, self.trainer.observational)
 
     def _audit(self, base: Path, directory: Path, files: list[FileEntry]) -> list[FileAudit]:
-        return compare_files((base, files), (directory, self._scan(directory)), self.trainer.volatile)
+        return compare_files((base, files), (directory, self._scan(directory)), self.trainer)
 
     def _first(self, bench: Bench) -> Ended:
         """The run that all others on this bench are compared with."""
@@ -252,12 +256,15 @@ def judged(row: Row, audits: Sequence[FileAudit], mismatch: Mismatch | None, sid
     differing = tuple(audit for audit in audits if audit.diverged)
     if not differing and mismatch is None:
         used = [f"{audit.path} {' '.join(audit.declared)}" for audit in audits if audit.declared]
-        return replace(row, hint="", detail=f"except declared: {'; '.join(used)}" if used else "")
+        far = [f"{audit.path} max Δ {audit.delta:.3g}" for audit in audits if audit.delta is not None]
+        words = [f"except declared: {'; '.join(used)}"] if used else []
+        words += [f"within declared tolerances: {'; '.join(far)}"] if far else []
+        return replace(row, hint="", detail=", ".join(words))
     return replace(
         row,
         status="differs",
         files=differing,
-        declare=volatile(*sides, differing),
+        declare=declaration(*sides, differing),
         **mismatch_facts(mismatch),
     )
 

@@ -9,9 +9,11 @@ from typing import Literal
 
 import msgspec
 
-from exptui.core.audit.compare import FileAudit, blanked
+from exptui.core.audit import by_tensor
+from exptui.core.audit.compare import FileAudit
+from exptui.core.audit.fields import pieces
 from exptui.core.audit.report import Change
-from exptui.core.configs.config import flatten
+from exptui.core.tensors.contents import NotRead
 
 Status = Literal["same", "differs", "failed", "not possible", "not judged"]
 Answer = Literal["yes", "no", "unknown"]
@@ -32,7 +34,7 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
     mismatch_phase: str = ""
     mismatch_details: tuple[Change, ...] = ()
     hint: str = ""  # what usually explains it
-    declare: str = ""  # what to write into exptui.toml where only fields of JSON files differ
+    declare: str = ""  # what to write into [trainer] where it may differ by nature
     seconds: float = 0.0
 
 
@@ -45,6 +47,8 @@ class Conformity(msgspec.Struct, frozen=True, kw_only=True):
     command: tuple[str, ...]
     rows: tuple[Row, ...] = ()
     notes: tuple[str, ...] = ()
+    remedies: tuple[str, ...] = ()  # settings of the libraries it uses, for what differed
+    seen: str = ""  # where those were seen
     problem: str = ""
     runs: int = 0
     first_seconds: float = 0.0
@@ -86,28 +90,45 @@ def _answer(rows: Iterable[Row]) -> Answer:
     return "yes" if "same" in found and "not judged" not in found else "unknown"
 
 
-def volatile(base: Path, other: Path, files: Iterable[FileAudit]) -> str:
-    """What to declare where nothing but some fields of JSON files differ; empty otherwise."""
-    found: dict[str, list[str]] = {}
+def declaration(base: Path, other: Path, files: Iterable[FileAudit]) -> str:
+    """What to declare where nothing differs but some fields, or what files hold beside their tensors; empty otherwise."""
+    fields, tensors = dict[str, list[str]](), list[str]()
     for file in files:
-        fields = _fields(base / file.path, other / file.path) if file.offset is not None else []
-        if not fields:
+        left, right = base / file.path, other / file.path
+        if file.offset is None:
             return ""
-        found[file.path] = fields
-    written = ", ".join(f"{json.dumps(path)} = {json.dumps(fields)}" for path, fields in found.items())
-    return f"volatile = {{ {written} }}" if found else ""
+        if found := _fields(left, right):
+            fields[file.path] = found
+        elif _same_tensors(left, right):
+            tensors.append(file.path)
+        else:
+            return ""
+    written = ", ".join(f"{json.dumps(path)} = {json.dumps(names)}" for path, names in fields.items())
+    return "\n".join(
+        [
+            *([f"volatile = {{ {written} }}"] if fields else []),
+            *([f"tensors = {json.dumps(tensors)}"] if tensors else []),
+        ]
+    )
 
 
 def _fields(left: Path, right: Path) -> list[str]:
-    """The dotted keys in which two JSON files differ, when they are the same in every other byte."""
+    """The fields in which two files differ, when they are the same in every other byte."""
+    sides = (pieces(path.read_bytes(), path.suffix.lower(), (), lambda _: False) for path in (left, right))
+    keys = dict[str, None]()
     try:
-        texts = [path.read_bytes().decode() for path in (left, right)]
-        values = [json.loads(text) for text in texts]
-        if not all(isinstance(value, dict) for value in values):
-            return []
-        ours, theirs = map(flatten, values)
-        keys = [key for key in ours if ours[key] != theirs.get(key)]
-        same = blanked(texts[0], keys)[0] == blanked(texts[1], keys)[0]
-    except (ValueError, RecursionError):
+        for one, two in zip(*sides, strict=True):
+            if one != two:
+                keys[one.name] = None
+            if one.name != two.name or "" in keys:
+                return []
+    except ValueError:
         return []
-    return keys if same else []
+    return list(keys)
+
+
+def _same_tensors(left: Path, right: Path) -> bool:
+    try:
+        return not by_tensor.compare(left, right, {}).differs
+    except NotRead:
+        return False

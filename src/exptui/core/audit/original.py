@@ -60,7 +60,8 @@ def take(request: Request, target: Path, progress: Progress, cancel: Cancel) -> 
     original = replace(original, snapshot=_captured(original))
     if original.incomplete:
         raise ArchiveError("the original did not finish: there is no whole run to compare with")
-    if not any(file.size for file in original.outputs):
+    counted = original.files if (original.recipe or {}).get("compare") == "metrics" else original.outputs
+    if not any(file.size and file.path not in (CONFIG, "run.json") for file in counted):
         raise ArchiveError("the original has no output to compare: nothing but config.toml")
     if CONFIG not in {file.path for file in original.files}:
         raise ArchiveError("the original has no config.toml: it cannot be run again")

@@ -9,6 +9,7 @@ from typing import Any, Literal
 import msgspec
 
 from exptui.chronicle import Mismatch
+from exptui.core.audit.by_metrics import MetricAudit
 from exptui.core.audit.compare import FileAudit
 
 
@@ -93,6 +94,7 @@ class AuditReport(msgspec.Struct, frozen=True, kw_only=True):
     environment: tuple[Change, ...] | None = None  # None: one side is unknown
     suspects: tuple[str, ...] = ()
     files: tuple[FileAudit, ...] = ()
+    metrics: tuple[MetricAudit, ...] = ()  # where they alone count
     segments: tuple[SegmentAudit, ...] = ()
     notes: tuple[str, ...] = ()
     command: tuple[str, ...] = ()
@@ -115,6 +117,7 @@ def headline(report: AuditReport) -> str:
         words.append(f"at cycle {report.first_mismatch_cycle} ({fields})")
     if bad := report.diverged_files:
         words.append(f"{len(bad)} of {len(compared)} files differ")
+    words += _metrics_words(report)
     if report.segments:
         words.append(report.scope)
     declared = [f"{f.path} {' '.join(f.declared)}" for f in report.files if f.declared]
@@ -124,9 +127,37 @@ def headline(report: AuditReport) -> str:
         if gone := sum(file.status == "equal to attested" for file in compared):
             words.append(f"{gone} of them to an attested digest alone")
         words += [f"except declared: {'; '.join(declared)}"] if declared else []
+    elif report.verdict is Verdict.AGREES:
+        words += _agreement(report, compared, declared)
     elif report.reason:
         words.append(report.reason)
     return f"{words[0]}  " + ", ".join(words[1:]) if len(words) > 1 else words[0]
+
+
+def _metrics_words(report: AuditReport) -> list[str]:
+    """Where only metrics were compared: that, and the first ones that differ."""
+    if not report.metrics:
+        return []
+    bad = [one for one in report.metrics if one.status == "differs"]
+    if bad:
+        return [f"{len(bad)} of {len(report.metrics)} metrics differ", f"{bad[0].name} {bad[0].detail}"]
+    values = sum(one.values for one in report.metrics)
+    count = sum(one.values > 0 for one in report.metrics)
+    return [f"{values:,} values of {count} metric{'s' * (count > 1)} compared, and no file"]
+
+
+def _agreement(report: AuditReport, compared: list[FileAudit], declared: list[str]) -> list[str]:
+    """How far it is from the same, and what was declared."""
+    words = []
+    if agreeing := [file for file in compared if file.status == "agrees"]:
+        words.append(
+            f"{len(agreeing)} of {len(compared)} files differ within the tolerances declared before the run"
+        )
+    found = [(file.delta, f"{file.path} {file.largest}") for file in agreeing if file.delta is not None]
+    found += [(one.delta, one.name) for one in report.metrics if one.status == "agrees"]
+    if found:
+        words.append("max Δ {:.3g} ({})".format(*max(found)))
+    return [*words, *([f"except declared: {'; '.join(declared)}"] if declared else [])]
 
 
 def lines(report: AuditReport) -> list[str]:
@@ -138,6 +169,8 @@ def lines(report: AuditReport) -> list[str]:
         out.append("")
     if report.segments:
         out += ["Segments:", *map(_segment, report.segments), ""]
+    if report.metrics:
+        out += ["Metrics:", *map(_metric, report.metrics), ""]
     if bad := report.diverged_files:
         out += ["Files that differ:", *map(_file, bad), ""]
     if report.suspects:
@@ -184,10 +217,20 @@ def _file(file: FileAudit) -> str:
     return f"  {file.status:21} {file.path}{_where(file)}"
 
 
+def _metric(one: MetricAudit) -> str:
+    how = f"max Δ {one.delta:.3g}" if one.status == "agrees" else one.detail
+    values = f"{one.values:,} values" if one.values else ""
+    return f"  {one.status:12} {one.name}  {', '.join(filter(None, (values, how)))}".rstrip()
+
+
 def _where(file: FileAudit) -> str:
-    if file.declared:
-        return f"  ({' '.join(file.declared)})"
-    return "" if file.offset is None else f"  (from byte {file.offset:,})"
+    facts = [" ".join(file.declared), file.detail]
+    if file.delta is not None:
+        facts.insert(0, f"max Δ {file.delta:.3g} ({file.largest})")
+    if file.offset is not None:
+        facts.insert(0, f"from byte {file.offset:,}")
+    found = "; ".join(filter(None, facts))
+    return f"  ({found})" if found else ""
 
 
 def _environment(report: AuditReport) -> str:

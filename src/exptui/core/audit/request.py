@@ -18,6 +18,7 @@ from exptui.core.files import free_bytes, one_name
 from exptui.core.runs import run
 from exptui.core.runs.run import Recipe, RunView
 from exptui.core.settings import BUNDLED, TrainerSettings, bundled_code
+from exptui.core.tolerance import Bound
 
 
 class Options(msgspec.Struct, frozen=True, kw_only=True):
@@ -34,6 +35,12 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     inputs: dict[str, str] = {}  # where an input is now: name → path
     code: Literal["", "archived", "current"] = ""  # '': as archived, where the original has its code
     prepare_env: bool = False  # the packages that were recorded, in an environment of its own
+    tolerance: dict[str, Bound] = {}  # only said: the verdict knows those that were declared before the run
+
+    @property
+    def to_the_end(self) -> bool:
+        """Whether a mismatch does not stop the re-run."""
+        return self.keep_going or bool(self.tolerance)
 
     def __post_init__(self) -> None:
         """Raises UsageError for numbers that make no sense."""
@@ -41,6 +48,8 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
             raise UsageError("--sample needs --segments", "For example: --segments 16 --sample 4")
         if min(self.timeout, self.segments, self.sample, self.workers) < 0:
             raise UsageError("a number below zero makes no sense here", "exptui verify --help")
+        if self.tolerance and self.segments:
+            raise UsageError("--tolerance is of whole runs", "Leave --segments out.")
         if self.sample == 1 and self.segments > 1:
             raise UsageError(
                 "--sample 1 cannot hold the first and the last segment", "Two are always checked."
@@ -124,6 +133,10 @@ def recorded_trainer(recipe: Mapping[str, Any] | None) -> TrainerSettings:
         "stop_grace",
         "observational",
         "volatile",
+        "tensors",
+        "tolerance",
+        "compare",
+        "metrics",
         "flags",
         "prepare",
     )

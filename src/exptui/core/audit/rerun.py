@@ -5,10 +5,10 @@ from __future__ import annotations
 import glob
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Literal
 
 import msgspec
 
@@ -27,11 +27,35 @@ from exptui.core.runs.launch import Places
 from exptui.core.runs.run import Recipe, RunRecord, RunState
 from exptui.core.settings import Settings
 from exptui.core.source.snapshot import NAME
+from exptui.core.tolerance import Tolerances
 
 POLL = 0.1
 FULL_DISK = 1 << 20
 Prepare = Callable[[Path, Recipe], tuple[str, ...]]
 """Puts into a re-run's directory what it starts from, and returns its command where that is another one."""
+
+
+class Compared(msgspec.Struct, frozen=True, kw_only=True):
+    """What of a recipe says how its files are compared; what is not there is not declared."""
+
+    observational: tuple[str, ...] = ()
+    volatile: dict[str, tuple[str, ...]] = {}
+    tensors: tuple[str, ...] = ()
+    tolerance: Tolerances = Tolerances()
+    compare: Literal["files", "metrics"] = "files"
+    metrics: tuple[str, ...] = ()
+
+
+def compared(original: Original) -> Compared:
+    """What was declared of it, before it ran.
+
+    Raises:
+        RunError: it cannot be read.
+    """
+    try:
+        return msgspec.convert(original.recipe or {}, Compared)
+    except msgspec.ValidationError as error:
+        raise RunError(f"what the original's recipe declares cannot be read: {error}") from error
 
 
 @dataclass(frozen=True)
@@ -126,13 +150,13 @@ class Reruns:
             program = self.prepared.program(trainer.command[0])
             trainer = msgspec.structs.replace(trainer, command=(program, *trainer.command[1:]))
         recipe = launch.freeze(self.config, trainer, self.settings, self.places, directory, captured)
-        classes: Mapping[str, Any] = self.original.recipe or {}
+        declared = compared(self.original)
+        observational = (*declared.observational, *((NAME,) if captured else ()))
         options = self.request.options
         return msgspec.structs.replace(
             recipe,
+            **msgspec.structs.asdict(msgspec.structs.replace(declared, observational=observational)),
             command=self.trainer.command,
-            observational=(*classes.get("observational", ()), *((NAME,) if captured else ())),
-            volatile={path: tuple(fields) for path, fields in dict(classes.get("volatile", {})).items()},
             slots=max(recipe.slots, self.workers if options.segments else 1),
             isolation=options.isolation,
             masked=self._masked(directory),

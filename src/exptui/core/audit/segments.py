@@ -86,6 +86,10 @@ def verify(original: Original, reruns: Reruns, phase: OnPhase) -> Outcome:
             f"the original's chronicle cannot be cut into pieces: {seen.problem or 'not sealed'}"
         )
     recipe = reruns.recipe(original.directory)
+    if recipe.compare == "metrics":
+        raise ArchiveError(
+            "metrics alone, as declared, are compared of whole runs: verify it without segments"
+        )
     marks = checkpoints(original.files, recipe, seen)
     pieces = plan(marks, options.segments)
     chosen = sample(pieces, options.sample)
@@ -183,7 +187,7 @@ def _judge(original: Original, piece: Piece, rerun: Rerun, live: LiveComparison 
     def compared(paths: set[str]) -> dict[str, FileAudit]:
         ours, theirs = ([f for path, f in side.items() if path in paths] for side in (here, there))
         both = (original.directory, ours), (rerun.directory, theirs)
-        return {file.path: file for file in compare.compare_files(*both, recipe.volatile)}
+        return {file.path: file for file in compare.compare_files(*both, recipe)}
 
     files = compared(wanted)
     apart = {CONFIG, chronicle.NAME, *wanted}
@@ -284,9 +288,13 @@ def _outcome(original: Original, pieces: list[Piece], done: list[Done]) -> Outco
     ]
     if verdict is Verdict.REPRODUCED and whole and left:
         verdict, bad = Verdict.UNKNOWN, [f"not compared: {', '.join(left[:3])}"]
-    if verdict is Verdict.REPRODUCED and not compare.something(files, original.files):
+    if verdict is Verdict.REPRODUCED and any(file.status == "agrees" for file in files):
+        verdict = Verdict.AGREES
+    if verdict in (Verdict.REPRODUCED, Verdict.AGREES) and not compare.something(files, original.files):
         verdict, bad = Verdict.UNKNOWN, ["nothing was compared: every field is declared volatile"]
     scope = f"{len(done)} of {len(pieces)} segments"
+    if verdict is Verdict.AGREES:
+        scope += ", each by itself: over the whole run differences may add up"
     if not whole:
         scope += f": one bad segment would be caught with a probability of {len(done) / len(pieces):.0%}"
     mismatches = [one.mismatch for one in done if one.mismatch]

@@ -12,18 +12,30 @@ import msgspec
 from exptui import chronicle
 from exptui.chronicle import Status
 from exptui.core.archive import manifest as mf
-from exptui.core.audit import attribution, cause, compare, original, packages, segments
+from exptui.core.archive.manifest import FileEntry
+from exptui.core.audit import (
+    annotate,
+    attribution,
+    by_metrics,
+    cause,
+    compare,
+    original,
+    packages,
+    segments,
+)
 from exptui.core.audit.compare import FileAudit
 from exptui.core.audit.live import LiveComparison
 from exptui.core.audit.original import Original
 from exptui.core.audit.packages import Prepared
 from exptui.core.audit.report import AuditReport, Verdict, mismatch_facts
 from exptui.core.audit.request import Request
-from exptui.core.audit.rerun import FULL_DISK, Rerun, Reruns, copied
+from exptui.core.audit.rerun import FULL_DISK, Compared, Rerun, Reruns, compared, copied
 from exptui.core.errors import Cancelled, CorruptError, ExptuiError
 from exptui.core.files import Cancel, Progress, free_bytes
+from exptui.core.monitor.readers import find
 from exptui.core.runs import launch
 from exptui.core.runs.launch import Places
+from exptui.core.runs.run import Recipe
 from exptui.core.settings import Settings
 
 ORIGINAL, RERUN = "original", "rerun"
@@ -96,7 +108,7 @@ class Verification:
                 return ""
             found = live.look(directory)
             progress(live.cycles, total)
-            return "stopped at the first mismatch" if found and not self.request.options.keep_going else ""
+            return "stopped at the first mismatch" if found and not self.request.options.to_the_end else ""
 
         self.rerun = reruns.run("straight", watch)
         report = self._judge(self.original, self.rerun, live, phase("comparing", "bytes"))
@@ -120,16 +132,18 @@ class Verification:
         return msgspec.structs.replace(report, cause=why, suspects=guesses)
 
     def _live(self, original: Original) -> LiveComparison | None:
-        """What the re-run is compared with while it works; None where the original has no whole chronicle."""
-        found = chronicle.read_for(original.directory)
+        """What the re-run is compared with while it works; None where the original has no whole chronicle that counts."""
+        found = chronicle.read_for(original.directory) if _counts(compared(original)) else None
         return LiveComparison(found) if found is not None and found.status is Status.SEALED else None
 
     def _judge(
         self, original: Original, rerun: Rerun, live: LiveComparison | None, progress: Progress
     ) -> AuditReport:
-        files = mf.scan(rerun.directory, rerun.record.recipe.observational, None, self.cancel)
+        recipe = rerun.record.recipe
+        files = mf.scan(rerun.directory, recipe.observational, None, self.cancel)
         progress(1, 2)
-        whole = compare.compare_chronicles(original.directory, rerun.directory, complete=rerun.finished)
+        sides = original.directory, rerun.directory
+        whole = compare.compare_chronicles(*sides, complete=rerun.finished) if _counts(recipe) else None
         found = [one for one in (live.mismatch if live else None, whole) if one is not None]
         mismatch = min(found, key=lambda one: one.cycle, default=None)
         self._check_unchanged(original)
@@ -140,11 +154,12 @@ class Verification:
             for file in files
             if file.size and file.file_class == "identity" and file.path != compare.CONFIG
         ]
-        if rerun.finished and not made:
+        metrics = recipe.compare == "metrics"
+        if rerun.finished and not (made or metrics):
             return self._report(Verdict.FAILED, "the re-run wrote nothing to compare")
-        audits = compare.compare_files(
-            (original.directory, original.files), (rerun.directory, files), rerun.record.recipe.volatile
-        )
+        audits = compare.compare_files((sides[0], original.files), (sides[1], files), recipe)
+        if metrics and (not made or any(audit.diverged for audit in audits)):
+            return self._by_metrics(original, rerun, files, audits)
         if not rerun.finished:
             audits = [_unfinished(file) for file in audits]
         same = rerun.finished and mismatch is None and not any(audit.diverged for audit in audits)
@@ -157,16 +172,49 @@ class Verification:
             return self._report(
                 Verdict.UNKNOWN, "nothing was compared: every field is declared volatile", files=tuple(audits)
             )
+        agrees = any(audit.status == "agrees" for audit in audits)
+        notes = self._notes(original, rerun, old)
+        if not same and rerun.finished:
+            notes += annotate.of_files(original, rerun, files, audits, self.request.options.tolerance)
         return self._report(
-            Verdict.REPRODUCED if same else Verdict.DIVERGED,
+            (Verdict.AGREES if agrees else Verdict.REPRODUCED) if same else Verdict.DIVERGED,
             "" if rerun.finished else f"{rerun.why()}: files not all compared",
             scope="full" if rerun.finished else "up to where the re-run ended",
             run_b_hash=compare.files_digest(files) if rerun.finished else "",
             is_identical=same
             and all(a.status in ("equal", "equal to attested") for a in audits if a.file_class == "identity"),
             files=tuple(audits),
-            notes=self._notes(original, rerun, old),
+            notes=notes,
             **mismatch_facts(mismatch),
+        )
+
+    def _by_metrics(
+        self, original: Original, rerun: Rerun, files: list[FileEntry], audits: list[FileAudit]
+    ) -> AuditReport:
+        """Where the metrics alone count, by declaration: all values within the tolerances agree, and no file more."""
+        recipe = rerun.record.recipe
+        found = by_metrics.compare(original.directory, rerun.directory, recipe, recipe.metrics)
+        differs = any(one.status == "differs" for one in found)
+        sources = {"metrics.json", *find.candidates(rerun.directory)}
+        read = [
+            msgspec.structs.replace(file, file_class="identity") for file in files if file.path in sources
+        ]
+        old = copied(rerun.directory, rerun.began, read)
+        if old and not differs:
+            return self._report(
+                Verdict.UNKNOWN, f"the metrics may be copied: {old[0]} is older than the re-run, or a link"
+            )
+        notes = self._notes(original, rerun, old)
+        if differs:
+            notes += annotate.of_metrics(original, rerun, found, self.request.options.tolerance)
+        return self._report(
+            Verdict.DIVERGED if differs else Verdict.AGREES,
+            "",
+            scope="metrics alone, as declared",
+            run_b_hash=compare.files_digest(files),
+            metrics=found,
+            files=tuple(_uncounted(file) for file in audits),
+            notes=notes,
         )
 
     def _not_finished(self, rerun: Rerun) -> AuditReport:
@@ -233,9 +281,26 @@ class Verification:
         )
 
 
+def _counts(declared: Compared | Recipe) -> bool:
+    """Whether the chronicle is compared."""
+    named = mf.matches(chronicle.NAME, declared.observational)
+    return declared.compare == "files" and not named
+
+
+def _uncounted(file: FileAudit) -> FileAudit:
+    """Of a file that differs where only metrics count."""
+    return msgspec.structs.replace(file, status="not compared", offset=None) if file.diverged else file
+
+
 def _unfinished(file: FileAudit) -> FileAudit:
     """Of a re-run that did not come to its end only what is equal already is known."""
-    same = file.status in ("equal", "equal except declared", "equal to attested", "not compared")
+    same = file.status in (
+        "equal",
+        "equal except declared",
+        "equal to attested",
+        "agrees",
+        "not compared",
+    )
     return file if same else msgspec.structs.replace(file, status="not compared", offset=None)
 
 

@@ -18,14 +18,16 @@ if TYPE_CHECKING:
 class Followers(Generic[S]):
     """Those of one run. What its directory holds may change: a file that is not read any more is let go of."""
 
-    def __init__(self, directory: Path, sink: Callable[[], S]) -> None:
-        self.directory, self._sink = directory, sink
+    def __init__(
+        self, directory: Path, sink: Callable[[], S], patterns: tuple[str, ...] | None = None
+    ) -> None:
+        self.directory, self._sink, self._patterns = directory, sink, patterns
         self._known: dict[tuple[str, Path], Follower[S]] = {}
 
     def __iter__(self) -> Iterator[tuple[Source, list[tuple[Part, Follower[S]]]]]:
         """The sources there are, best first, with who follows their parts."""
         known, self._known = self._known, {}
-        for source in sources(self.directory):
+        for source in sources(self.directory, self._patterns):
             found = []
             for part in source.parts:
                 key = source.name, part.path

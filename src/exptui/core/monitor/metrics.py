@@ -28,11 +28,12 @@ class Metrics(msgspec.Struct, frozen=True):
     series: dict[str, Series] = {}
 
 
-def read(directory: Path, most: int | None = None) -> Metrics:
+def read(directory: Path, most: int | None = None, patterns: tuple[str, ...] | None = None) -> Metrics:
     """Every series of a run, and its final values. A line or file that cannot be read is named, the rest is given.
 
     The first of its sources that has a series counts, and of a step the last row. With `most` a series that is long
-    is given by about four times as many points, and memory does not grow with it.
+    is given by about four times as many points, and memory does not grow with it. `patterns` are those for its log,
+    where they are not those of the settings.
     """
     from exptui.core.curves.columns import Columns, Thinned
     from exptui.core.curves.sources import Followers, grow, joined
@@ -40,7 +41,7 @@ def read(directory: Path, most: int | None = None) -> Metrics:
     problems: list[str] = []
     series: dict[str, Series] = {}
     sink = Columns if most is None else lambda: Thinned(4 * most)
-    for source, parts in Followers[Columns](directory, sink):
+    for source, parts in Followers[Columns](directory, sink, patterns):
         problems += [source.problem] if source.problem else []
         series = joined([(part, one) for part, one in parts if grow(part, one, problems)])
         if series:

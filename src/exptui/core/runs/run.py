@@ -14,6 +14,7 @@ from exptui.core.configs.style import Flags
 from exptui.core.errors import CorruptError
 from exptui.core.files import LockId, is_held, pretty_json, read_json, sha256_bytes, write_atomic
 from exptui.core.runs.process import Process, alive, boot_id, marked
+from exptui.core.tolerance import Tolerances
 
 BLOCK = 1 << 15  # bytes: more would be mapped anew for each file
 STAMP = re.compile(r"_\d{8}T\d{6}Z(-\d+)?$")
@@ -78,6 +79,10 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True):
     observational: tuple[str, ...]
     slots: int
     volatile: dict[str, tuple[str, ...]] = {}
+    tensors: tuple[str, ...] = ()
+    tolerance: Tolerances = Tolerances()
+    compare: Literal["files", "metrics"] = "files"
+    metrics: tuple[str, ...] = ()  # patterns for its log
     flags: Flags = Flags()
     prepare: tuple[str, ...] = ()
     gpus: tuple[str, ...] = ()  # one of which it is given

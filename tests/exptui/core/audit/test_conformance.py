@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -409,3 +410,24 @@ def test_the_table_fits_80_columns_and_says_what_it_costs_first(
     assert cli.main([*arguments, "--json"]) == 1
     told = json.loads(capsys.readouterr().out)
     assert (told["deterministic"], told["independent"], len(told["rows"])) == ("yes", "no", 11)
+
+
+@pytest.mark.usefixtures("few")
+def test_files_that_hold_the_same_tensors_are_offered_and_then_are_the_same(tmp_path: Path) -> None:
+    def space(name: str, more: str = "") -> Workspace:
+        (tmp_path / name).mkdir()
+        shutil.copy(Path(__file__).parents[3] / "trainers/foreign.py", tmp_path / name)
+        made = workspace(tmp_path / name, command=[sys.executable, "foreign.py", "{output}"])
+        settings = made.root / "exptui.toml"
+        settings.write_text(settings.read_text() + more)
+        return made
+
+    found = checked(space("1"))
+    offered = found.rows[0].declare
+    assert offered.splitlines()[1] == 'tensors = ["model.safetensors"]'
+    assert '"metrics.csv" = ["time"]' in offered
+    assert '"history.jsonl" = ["time"]' in offered
+    assert '"result.json" = ["history.time", "took.s"]' in offered
+    again = checked(space("2", offered + "\n"))
+    assert again.rows[0].status == "same"
+    assert "compared by tensor content" in again.rows[0].detail

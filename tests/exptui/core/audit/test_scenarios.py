@@ -15,9 +15,9 @@ import pytest
 from exptui import cli
 from exptui.core.audit.report import AuditReport
 from exptui.core.workspace import Workspace
-from support import finished, toy, void, workspace, wrong
+from support import TOY, finished, toy, void, workspace, wrong
 
-CODES = {"REPRODUCED": 0, "DIVERGED": 1, "FAILED": 3, "CORRUPT": 4, "UNKNOWN": 5}
+CODES = {"REPRODUCED": 0, "DIVERGED": 1, "FAILED": 3, "CORRUPT": 4, "UNKNOWN": 5, "AGREES": 6}
 Do = Callable[[Workspace], None]
 
 
@@ -108,7 +108,45 @@ VOLATILE = 'volatile = { "metrics.json" = ["at"] }\n'
 CKPT = "checkpoints/epoch_000{}.ckpt".format
 FROM_3 = (CKPT(3), CKPT(4), "chronicle.cmeta", "metrics.json")
 
+TIMES = (
+    'volatile = { "*.csv" = ["time"], "history.jsonl" = ["time"], "result.json" = ["*.time", "took.s"] }\n'
+)
+TENSORS = f'{TIMES}tensors = ["*.safetensors"]\n'
+NEAR = f"{TENSORS}tolerance.metrics = {{ loss = {{ abs = 1e-6 }}, '*loss' = {{ abs = 1e-6 }}, best = {{ rel = 1e-5 }} }}\n"
+NEAR += 'tolerance.tensors = { "*" = { rel = 1e-5 } }\n'
+ALONE = 'compare = "metrics"\nvolatile = { "*" = ["time", "took.s"] }\n'
+NOISE = wrong(noise=1e-7)
+ALL = ("history.jsonl", "metrics.csv", "model.safetensors", "result.json")
+
 # fmt: off
+FOREIGN: list[tuple[str, str, str, Do, Do, list[str], bool, str, tuple[str, ...]]] = [
+    # name, verdict, declared, before the run, after it, words, archived, says, bad
+    ("times and paths", "DIVERGED", "", void, void, [], False, "model.safetensors: compared by tensor content, 1 tensor; ", ALL),
+    ("times declared", "DIVERGED", TIMES, void, void, [], True, "not declared before the run, so the verdict stays", ALL[2:3]),
+    ("times and tensors declared", "REPRODUCED", TENSORS, void, void, [], True, "bytes of metadata not compared (other there: __metadata__.time)", ()),
+    ("tensors declared later", "DIVERGED", TIMES, void, settings("[trainer]\n", '[trainer]\ntensors = ["*.safetensors"]\n'), [], True, "", ALL[2:3]),
+    ("another number", "DIVERGED", TENSORS, void, NOISE, [], True, "loss 1.0 → 1.0000001", ALL),
+    ("another number, tolerance now", "DIVERGED", TENSORS, void, NOISE, ["--tolerance", "abs=1e-6"], False, "metrics.csv: within the tolerance given now, max Δ 1e-07 (loss); it was not declared before", ALL),
+    ("another number, too little now", "DIVERGED", TENSORS, void, NOISE, ["--tolerance", "abs=1e-9"], False, "metrics.csv: not within the tolerance given now: loss 1.0 →", ALL),
+    ("within tolerances", "AGREES", NEAR, void, NOISE, [], True, "4 of 5 files differ within the tolerances declared before the run, max Δ 1.19e-07 (model.safetensors w)", ()),
+    ("tolerances, and the same", "REPRODUCED", NEAR, void, void, [], False, "except declared", ()),
+    ("beyond tolerances", "DIVERGED", NEAR, void, wrong(noise=1e-3), [], True, "loss 1.0 → 1.001", ALL),
+    ("tolerances declared later", "DIVERGED", TENSORS, void, lambda space: (NOISE(space), settings("tensors =", "tolerance.metrics.'*'.rel = 0.5\ntensors =")(space))[0], [], True, "", ALL),
+    ("tolerances, NaN both times", "AGREES", NEAR, wrong(at={"2": "nan"}), wrong(at={"2": "nan"}, noise=1e-7), [], False, "max Δ", ()),
+    ("tolerances, NaN once", "DIVERGED", NEAR, void, wrong(at={"2": "nan"}), [], False, "→ NaN", ALL),
+    ("tolerances, an infinity once", "DIVERGED", NEAR, wrong(at={"2": "inf"}), wrong(at={"2": "-inf"}), [], False, "loss Infinity → -Infinity", ALL),
+    ("tolerances, a step less", "DIVERGED", NEAR, void, wrong(skip=[4]), [], False, "something else than a declared field differs", ALL[:2] + ALL[3:]),
+    ("a file of tensors that is none", "DIVERGED", TENSORS, wrong(damage=True), wrong(damage=True), [], False, "not read: neither safetensors", ALL[2:3]),
+    ("metrics alone", "AGREES", ALONE, void, void, [], True, "5 values of 1 metric compared, and no file", ()),
+    ("metrics alone, tolerance", "AGREES", f"{ALONE}tolerance.metrics.loss.abs = 1e-6\n", void, NOISE, [], True, "max Δ 1e-07 (loss)", ()),
+    ("metrics alone, another number", "DIVERGED", ALONE, void, NOISE, ["--tolerance", "loss:rel=1e-5"], True, "loss: within the tolerance given now, max Δ 1e-07", ()),
+    ("metrics alone, a step less", "DIVERGED", ALONE, void, wrong(skip=[3]), [], False, "step 3 only in the original", ()),
+    ("metrics alone, a step more", "DIVERGED", ALONE, wrong(skip=[4]), void, [], False, "step 4 only in the re-run", ()),
+    ("metrics alone, only printed", "AGREES", ALONE, wrong(only=[]), wrong(only=[]), [], True, "5 values of 1 metric compared, and no file", ()),
+    ("metrics alone, only printed, differs", "DIVERGED", ALONE, wrong(only=[]), wrong(only=[], noise=1e-7), [], True, "loss at 0: 1.0 → 1.0000001", ()),
+    ("metrics alone, none", "UNKNOWN", 'compare = "metrics"\nvolatile = { "*" = ["*"] }\n', void, void, [], False, "no metrics are found, or all are declared volatile", ()),
+    ("metrics alone, segments", "UNKNOWN", ALONE + 'resume = ["{checkpoint}{epoch}"]\ncheckpoints = "c{epoch}"\n', void, void, ["--segments", "2"], False, "whole runs", ()),
+]
 CASES = [
     Case("the same", "REPRODUCED", says="8 of 8"),
     Case("the same, archived", "REPRODUCED", archived=True),
@@ -193,6 +231,10 @@ CASES = [
     Case("segments, not deterministic", "DIVERGED", wrong(random_at=6), words=("--segments", "4"), cycle=6, cause="nondeterministic"),
     Case("segments, the second half", "DIVERGED", wrong(bad_at=5), words=("--segments", "2"), cycle=5, cause="stable", says="segment 1 differs"),
     Case("segments, the final file", "DIVERGED", wrong(write={"model.bin": "other"}), words=("--segments", "2"), bad=("model.bin",), cause="stable", says="segment 1 differs"),
+    *[
+        Case(f"foreign: {name}", verdict, after, before, tuple(words), archived, says, bad=bad, script="foreign", settings=declared)
+        for name, verdict, declared, before, after, words, archived, says, bad in FOREIGN
+    ],
     Case("a segment fails", "FAILED", wrong(crash_at=5), words=("--segments", "4"), says="segment 2 failed"),
 ]
 # fmt: on
@@ -200,6 +242,12 @@ CASES = [
 
 def made(case: Case, parent: Path) -> Workspace:
     """The workspace of a case."""
+    if case.script == "foreign":
+        (parent / "foreign.py").write_bytes((TOY.parent / "foreign.py").read_bytes())
+        space = workspace(parent, "", command=[sys.executable, "foreign.py", "{output}"])
+        path = space.root / "exptui.toml"
+        path.write_text(path.read_text() + case.settings)
+        return space
     if case.script == "shebang":
         program = parent / "train"
         program.write_text('#!/bin/sh\necho 1 > "$EXPTUI_OUTPUT/model"\n')

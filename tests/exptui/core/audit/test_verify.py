@@ -17,11 +17,13 @@ from exptui import cli
 from exptui.chronicle import CycleRecord, Phase, Writer
 from exptui.core.archive import manifest as mf
 from exptui.core.audit import session
-from exptui.core.audit.compare import blanked, compare_files
+from exptui.core.audit.compare import compare_files
+from exptui.core.audit.fields import Piece, pieces
 from exptui.core.audit.report import AuditReport, Verdict, headline, lines, worst
 from exptui.core.errors import UsageError
 from exptui.core.files import read_json, sha256_bytes, write_atomic
 from exptui.core.runs.run import RunState
+from exptui.core.settings import TrainerSettings
 from exptui.core.workspace import Workspace
 from support import finished, until, verified, workspace
 
@@ -289,7 +291,7 @@ def test_beside_declared_fields_every_byte_counts(tmp_path: Path, again: str, sa
         (tmp_path / name).mkdir()
         (tmp_path / name / "m.json").write_text(text)
         sides.append((tmp_path / name, mf.scan(tmp_path / name)))
-    (found,) = compare_files(sides[0], sides[1], {"m.json": ("at",)})
+    (found,) = compare_files(sides[0], sides[1], TrainerSettings(volatile={"m.json": ("at",)}))
     assert (found.status == "equal except declared") is same
 
 
@@ -299,13 +301,16 @@ def test_beside_declared_fields_every_byte_counts(tmp_path: Path, again: str, sa
         lambda x: st.dictionaries(st.text(max_size=3), x, max_size=3),
     )
 )
-def test_blanking_nothing_changes_nothing(value: object) -> None:
+def test_no_byte_is_lost(value: object) -> None:
     text = json.dumps(value, indent=1)
-    assert blanked(text, ()) == (text, {})
+    found = list(pieces(text.encode(), ".json", (), lambda _: False))
+    assert "".join(one.text for one in found) == text
 
 
-def test_a_nested_declared_field_is_blanked() -> None:
-    assert blanked('{"a": {"b": [1, 2], "c": 3}}', ("a.b",)) == ('{"a": {"b": , "c": 3}}', {"a.b": "[1, 2]"})
+def test_a_nested_declared_field_is_one_piece() -> None:
+    found = list(pieces(b'{"a": {"b": [1, 2], "c": 3}}', ".json", ("a.b",), lambda _: False))
+    assert [one for one in found if one.how == "volatile"] == [Piece("volatile", "[1, 2]", "a.b")]
+    assert [one.text for one in found if one.how == "value"] == ["3"]
 
 
 def test_a_child_that_writes_late_is_waited_for(tmp_path: Path) -> None:

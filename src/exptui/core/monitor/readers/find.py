@@ -88,8 +88,11 @@ KINDS = (
 """In the order in which they count: the first that has a series is the one."""
 
 
-def sources(directory: Path) -> Iterator[Source]:
-    """What may hold the series of a run, best first. Where metrics.jsonl has them nothing else is looked for."""
+def sources(directory: Path, patterns: tuple[str, ...] | None = None) -> Iterator[Source]:
+    """What may hold the series of a run, best first. Where metrics.jsonl has them nothing else is looked for.
+
+    `patterns` are those for its log; None: as the settings are now.
+    """
     first = directory / "metrics.jsonl"
     if there := os.path.lexists(first):
         yield Source(KINDS[0].reader, (Part(first, first.name, "", reader(KINDS[0].reader)),))
@@ -103,7 +106,7 @@ def sources(directory: Path) -> Iterator[Source]:
             "", (), f"only {FOLDERS} directories and {NAMES:,} names were looked through for metrics"
         )
     if LOG in names:
-        yield from _log(directory / LOG)
+        yield from _log(directory / LOG, patterns)
 
 
 def candidates(directory: Path) -> list[str]:
@@ -228,16 +231,16 @@ def ends(path: Path, size: int) -> tuple[bytes, bytes]:
         return b"", b""
 
 
-def _log(path: Path) -> Iterator[Source]:
+def _log(path: Path, given: tuple[str, ...] | None) -> Iterator[Source]:
     """The log, where it has numbers as a person would print them, or where patterns say which."""
-    from exptui.core.monitor.readers.declared import patterns
+    from exptui.core.monitor.readers import declared
     from exptui.core.monitor.readers.log import LogLines
 
-    if declared := patterns(path.parent):
+    if patterns := declared.patterns(path.parent) if given is None else given:
         from exptui.core.monitor.readers.matching import MATCHER
 
-        match = partial(MATCHER.rows, declared)
-        yield Source(f"log {declared}", (Part(path, LOG, "", partial(LogLines, match=match)),))
+        match = partial(MATCHER.rows, patterns)
+        yield Source(f"log {patterns}", (Part(path, LOG, "", partial(LogLines, match=match)),))
     elif any(map(LogLines.probe, ends(path, HEAD))):
         yield Source("log", (Part(path, LOG, "", LogLines),))
 
