@@ -69,8 +69,9 @@ def of_metrics(
 
 
 def _lenient(recipe: Recipe, bounds: Mapping[str, Bound], tensors: tuple[str, ...]) -> TrainerSettings:
-    """What was declared, with the tolerances given now in place of those."""
-    both = Tolerances(metrics=dict(bounds), tensors=dict(bounds))
+    """What was declared, with the tolerances given now before those."""
+    declared = recipe.tolerance
+    both = Tolerances(metrics={**declared.metrics, **bounds}, tensors={**declared.tensors, **bounds})
     return TrainerSettings(
-        volatile=recipe.volatile, tensors=tensors, tolerance=both if bounds else recipe.tolerance
+        volatile=recipe.volatile, tensors=tensors, tolerance=both if bounds else Tolerances()
     )

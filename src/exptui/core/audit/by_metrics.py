@@ -50,7 +50,7 @@ def compare(
             found.append(MetricAudit(name=name, status="not compared"))
         else:
             found.append(_metric(name, _points(ours, name), _points(theirs, name), declared))
-    if not any(one.values for one in found):
+    if all(one.status == "not compared" for one in found):
         raise ArchiveError("nothing was compared: no metrics are found, or all are declared volatile")
     return tuple(found)
 

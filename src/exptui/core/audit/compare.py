@@ -111,11 +111,13 @@ def _by_tensor(left: Path, right: Path, differs: FileAudit, declared: Declared) 
 
 def _by_field(left: Path, right: Path, differs: FileAudit, declared: Declared) -> FileAudit:
     """The audit of two files whose bytes differ, when they have fields that are volatile or have a tolerance."""
-    fields = [
-        one for path, some in declared.volatile.items() if matches(differs.path, (path,)) for one in some
-    ]
-    bounds, suffix = declared.tolerance.metrics, left.suffix.lower()
-    if not fields and not (bounds and suffix in SUFFIXES):
+    suffix, bounds = left.suffix.lower(), declared.tolerance.metrics
+    if suffix not in SUFFIXES:  # one that is named for itself is JSON, whatever it is called
+        fields, bounds = declared.volatile.get(differs.path, ()), {}
+    else:
+        files = [path for path in declared.volatile if path == differs.path or matches(differs.path, (path,))]
+        fields = tuple(field for path in files for field in declared.volatile[path])
+    if not fields and not bounds:
         return differs
     try:
         found = _Fields(bounds, differs)

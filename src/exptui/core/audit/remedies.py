@@ -14,11 +14,7 @@ from exptui.core.runs.run import Recipe
 Topic = Literal["twice", "threads"]
 MOST_FILES, MOST_BYTES = 400, 1 << 20
 SUFFIXES = (".py", ".rs")
-INSTALLED = {
-    "scikit-learn": "sklearn",
-    "pytorch-lightning": "lightning",
-    "stable-baselines3": "stable_baselines3",
-}
+INSTALLED = {"scikit_learn": "sklearn", "pytorch_lightning": "lightning"}
 _IMPORT = re.compile(r"^[ \t]*(?:from|import)[ \t]+(\.*\w[\w.]*)(?:[ \t]*,[ \t]*(\w[\w.]*))*", re.MULTILINE)
 
 

@@ -19,6 +19,7 @@ from exptui.core.tolerance import Bound, Tolerances, apart
 from support import finished, verified, workspace
 
 Rows = list[dict[str, Any]]
+Final = tuple[dict[str, Any], dict[str, Any]]
 EXACT = TrainerSettings()
 
 
@@ -34,13 +35,12 @@ def near(**bounds: Bound) -> TrainerSettings:
 
 
 def compared(
-    tmp_path: Path,
-    ours: Rows,
-    theirs: Rows,
-    declared: TrainerSettings = EXACT,
-    final: tuple[dict[str, Any], dict[str, Any]] = ({}, {}),
+    tmp_path: Path, sides: tuple[Rows, Rows], declared: TrainerSettings = EXACT, final: Final = ({}, {})
 ) -> dict[str, MetricAudit]:
-    left, right = written(tmp_path / "a", ours, final[0]), written(tmp_path / "b", theirs, final[1])
+    left, right = (
+        written(tmp_path / name, *both)
+        for name, both in zip("ab", zip(sides, final, strict=True), strict=True)
+    )
     return {one.name: one for one in compare(left, right, declared, ())}
 
 
@@ -69,16 +69,16 @@ NAN, INF = math.nan, math.inf
 def test_a_metric(
     tmp_path: Path, ours: list[float], theirs: list[float], bound: Bound | None, status: str, detail: str
 ) -> None:
-    left, right = (
+    one, two = (
         [row(step, loss=value, other=1.0) for step, value in enumerate(side)] for side in (ours, theirs)
     )
-    found = compared(tmp_path, left, right, near(**({"loss": bound} if bound else {})))["loss"]
+    found = compared(tmp_path, (one, two), near(**({"loss": bound} if bound else {})))["loss"]
     assert (found.status, found.detail) == (status, detail)
 
 
 def test_a_step_in_the_middle_and_a_metric_that_one_side_lacks(tmp_path: Path) -> None:
     ours = [row(0, a=1.0), row(1, a=1.0, gone=1.0), row(2, a=1.0)]
-    found = compared(tmp_path, ours, [row(0, a=1.0, new=1.0), row(2, a=1.0)])
+    found = compared(tmp_path, (ours, [row(0, a=1.0, new=1.0), row(2, a=1.0)]))
     details = {name: one.detail for name, one in found.items()}
     assert details == {
         "a": "step 1 only in the original",
@@ -90,14 +90,15 @@ def test_a_step_in_the_middle_and_a_metric_that_one_side_lacks(tmp_path: Path) -
 def test_final_values_count_too_and_volatile_names_do_not(tmp_path: Path) -> None:
     rows = [row(0, loss=1.0)]
     declared = TrainerSettings(volatile={"x": ("took*",)})
-    found = compared(tmp_path, rows, rows, declared, ({"best": 1, "took_s": 1}, {"best": 2, "took_s": 2}))
+    final = ({"best": 1, "took_s": 1}, {"best": 2, "took_s": 2})
+    found = compared(tmp_path, (rows, rows), declared, final)
     assert {name: (one.status, one.values) for name, one in found.items()} == {
         "loss": ("equal", 1),
         "best": ("differs", 0),
         "took_s": ("not compared", 0),
     }
     assert found["best"].detail == "in the end: 1.0 → 2.0"
-    found = compared(tmp_path, rows, rows, final=({"loss": 3}, {}))
+    found = compared(tmp_path, (rows, rows), final=({"loss": 3}, {}))
     assert found["loss"].detail == "in the end: 3.0 → 1.0"
 
 
@@ -121,9 +122,9 @@ VALUES = st.lists(st.floats(), min_size=1, max_size=6)
 def test_a_metric_agrees_when_all_its_values_do(ours: list[float], theirs: list[float], bound: Bound) -> None:
     from tempfile import TemporaryDirectory
 
-    left, right = ([row(step, loss=value) for step, value in enumerate(side)] for side in (ours, theirs))
+    one, two = ([row(step, loss=value) for step, value in enumerate(side)] for side in (ours, theirs))
     with TemporaryDirectory() as name:
-        found = compared(Path(name), left, right, near(loss=bound))["loss"]
+        found = compared(Path(name), (one, two), near(loss=bound))["loss"]
     far = [apart(a, b, bound) for a, b in zip(ours, theirs, strict=False)]
     assert (found.status != "differs") is (len(ours) == len(theirs) and None not in far)
 
@@ -142,7 +143,7 @@ def test_patterns_are_those_from_before_the_run(tmp_path: Path) -> None:
     )
     run_id = finished(space)
     path = space.root / "exptui.toml"
-    path.write_text(path.read_text().replace("loss is ", "loss is .*or "))
+    path.write_text(path.read_text().replace("loss is (", "loss is .*or ("))
     report = verified(space, run_id)
     assert (report.verdict, report.metrics[0].detail) == (Verdict.DIVERGED, "at 1: 1.0 → 2.0")
     assert report.cause == "nondeterministic: a second re-run gave another loss"

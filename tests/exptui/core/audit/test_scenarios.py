@@ -123,7 +123,7 @@ FOREIGN: list[tuple[str, str, str, Do, Do, list[str], bool, str, tuple[str, ...]
     # name, verdict, declared, before the run, after it, words, archived, says, bad
     ("times and paths", "DIVERGED", "", void, void, [], False, "model.safetensors: compared by tensor content, 1 tensor; ", ALL),
     ("times declared", "DIVERGED", TIMES, void, void, [], True, "not declared before the run, so the verdict stays", ALL[2:3]),
-    ("times and tensors declared", "REPRODUCED", TENSORS, void, void, [], True, "bytes of metadata not compared (other there: __metadata__.time)", ()),
+    ("times and tensors declared", "REPRODUCED", TENSORS, void, void, [], True, "bytes of metadata not compared (other there: __metadata__.path, __metadata__.time)", ()),
     ("tensors declared later", "DIVERGED", TIMES, void, settings("[trainer]\n", '[trainer]\ntensors = ["*.safetensors"]\n'), [], True, "", ALL[2:3]),
     ("another number", "DIVERGED", TENSORS, void, NOISE, [], True, "loss 1.0 → 1.0000001", ALL),
     ("another number, tolerance now", "DIVERGED", TENSORS, void, NOISE, ["--tolerance", "abs=1e-6"], False, "metrics.csv: within the tolerance given now, max Δ 1e-07 (loss); it was not declared before", ALL),
@@ -141,7 +141,7 @@ FOREIGN: list[tuple[str, str, str, Do, Do, list[str], bool, str, tuple[str, ...]
     ("metrics alone, tolerance", "AGREES", f"{ALONE}tolerance.metrics.loss.abs = 1e-6\n", void, NOISE, [], True, "max Δ 1e-07 (loss)", ()),
     ("metrics alone, another number", "DIVERGED", ALONE, void, NOISE, ["--tolerance", "loss:rel=1e-5"], True, "loss: within the tolerance given now, max Δ 1e-07", ()),
     ("metrics alone, a step less", "DIVERGED", ALONE, void, wrong(skip=[3]), [], False, "step 3 only in the original", ()),
-    ("metrics alone, a step more", "DIVERGED", ALONE, wrong(skip=[4]), void, [], False, "step 4 only in the re-run", ()),
+    ("metrics alone, a step more", "DIVERGED", ALONE, wrong(skip=[4]), wrong(), [], False, "step 4 only in the re-run", ()),
     ("metrics alone, only printed", "AGREES", ALONE, wrong(only=[]), wrong(only=[]), [], True, "5 values of 1 metric compared, and no file", ()),
     ("metrics alone, only printed, differs", "DIVERGED", ALONE, wrong(only=[]), wrong(only=[], noise=1e-7), [], True, "loss at 0: 1.0 → 1.0000001", ()),
     ("metrics alone, none", "UNKNOWN", 'compare = "metrics"\nvolatile = { "*" = ["*"] }\n', void, void, [], False, "no metrics are found, or all are declared volatile", ()),
