@@ -13,7 +13,7 @@ from exptui.core.audit.original import Original
 from exptui.core.audit.rerun import Rerun
 from exptui.core.runs.run import Recipe
 from exptui.core.settings import TrainerSettings
-from exptui.core.tolerance import Bound, Tolerances
+from exptui.core.tolerance import Bound, Tolerances, bound_for
 
 NAMED = 8
 BEFORE = "it was not declared before the run, so the verdict stays"
@@ -69,9 +69,12 @@ def of_metrics(
 
 
 def _lenient(recipe: Recipe, bounds: Mapping[str, Bound], tensors: tuple[str, ...]) -> TrainerSettings:
-    """What was declared, with the tolerances given now before those."""
-    declared = recipe.tolerance
-    both = Tolerances(metrics={**declared.metrics, **bounds}, tensors={**declared.tensors, **bounds})
+    """What was declared, but for names that have a tolerance now."""
+    metrics, tensor_bounds = (
+        {**{name: one for name, one in some.items() if bound_for(name, bounds) is None}, **bounds}
+        for some in (recipe.tolerance.metrics, recipe.tolerance.tensors)
+    )
+    both = Tolerances(metrics=metrics, tensors=tensor_bounds)
     return TrainerSettings(
         volatile=recipe.volatile, tensors=tensors, tolerance=both if bounds else Tolerances()
     )

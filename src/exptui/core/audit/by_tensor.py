@@ -96,7 +96,7 @@ def _said(ours: Contents, theirs: Contents) -> str:
         if ours.other.get(name) != theirs.other.get(name)
     )
     more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
-    known = f" (other there: {', '.join(names[:NAMED])}{more})" if names else ""
+    known = f" (they differ in {', '.join(names[:NAMED])}{more})" if names else ""
     count = len(ours.tensors)
     return (
         f"compared by tensor content, {count:,} tensor{'s' if count > 1 else ''}; "

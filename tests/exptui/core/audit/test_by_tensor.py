@@ -36,10 +36,10 @@ def test_another_path_and_time_are_metadata(name: str) -> None:
     assert (found.differs, found.delta) == ("", None)
     assert "bytes of metadata not compared" in found.said
     if name.startswith("checkpoint"):
-        assert "(other there: args.output, place, saved_at)" in found.said
+        assert "(they differ in args.output, place, saved_at)" in found.said
         assert "28 tensors" in found.said
     if name.endswith(".safetensors"):
-        assert "(other there: __metadata__.path, __metadata__.time)" in found.said
+        assert "(they differ in __metadata__.path, __metadata__.time)" in found.said
 
 
 @pytest.mark.parametrize("name", PAIRS)
