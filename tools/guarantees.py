@@ -67,6 +67,10 @@ PARTS: dict[str, tuple[Promise, ...]] = {
             ("hostile",),
         ),
         Promise(
+            "The code of a run is that of the moment it was queued, and of hostile code nothing is unpacked.",
+            (C + "source/",),
+        ),
+        Promise(
             "One run has one identity, whenever and wherever it is archived.",
             (C + "archive/test_tarball.py",),
         ),
@@ -91,6 +95,15 @@ PARTS: dict[str, tuple[Promise, ...]] = {
         Promise(
             "Segments, a straight and a chained re-run agree; one changed checkpoint names exactly its segments.",
             (C + "audit/test_segments.py", E + "test_segments.py"),
+        ),
+        Promise(
+            "An archive verifies from its file alone, with another user and home and no workspace; what is from "
+            "elsewhere is executed only after a yes.",
+            (E + "test_moved_archive.py", C + "audit/test_signer.py"),
+        ),
+        Promise(
+            "An environment that is built for a re-run is the recorded one, or it is said what cannot be had.",
+            (C + "audit/test_prepare_env.py",),
         ),
         Promise("Suspects are named one by one.", (C + "audit/test_attribution.py",)),
         Promise(

@@ -320,7 +320,6 @@ OPERATIONS = {
         Operation("start", finished, lambda space: lambda: space.run("a"), _began, _begin_again, follow=False),
         Operation("start captured", captured, lambda space: lambda: space.run("a"), _began, _begin_again, follow=False),
         Operation("supervise captured", captured, _supervise, _supervised, _supervise_again, follow=False, raises=(ExptuiError, OSError)),
-        Operation("archive captured", captured, _archive, _archive_done, _archive_again),
         Operation("supervise", finished, _supervise, _supervised, _supervise_again, follow=False, raises=(ExptuiError, OSError)),
         Operation("replace", finished, _replace, _replaced, _replace_again, raises=(ExptuiError, OSError)),
         Operation("chronicle", finished, lambda space: lambda: chronicles.write(space), chronicles.sealed, chronicles.again, raises=(ExptuiError, OSError)),

@@ -62,9 +62,10 @@ def preview(
         )
         digests = environment.code_digest(trainer.code, places.project)
         if trainer.snapshot:
-            from exptui.core.source import taken
+            from exptui.core.source import snapshot, taken
 
-            left = taken.look(places.project, places.results.parent, trainer.snapshot, trainer.code).left
+            found = taken.look(places.project, places.results.parent, trainer.snapshot, trainer.code)
+            left, digests = found.left, snapshot.digests(places.project, trainer.code, found.paths)
     except IndexError:
         problems.append("the trainer's command is empty")
     except ExptuiError as error:

@@ -95,15 +95,32 @@ def capture(
 
 
 def _counted(project: Path, code: tuple[str, ...], paths: list[str]) -> tuple[str, ...]:
-    """What the fingerprint lists file by file: what the settings name, else all of it."""
-    if code:
-        inside = ((entry, os.path.normpath(project / entry)) for entry in code)
-        return tuple(
-            os.path.relpath(whole, project) if Path(whole).is_relative_to(project) else entry
-            for entry, whole in inside
-        )
-    files = [path for path in paths if not (project / path).is_symlink()]
-    return tuple(dict.fromkeys(path.split("/")[0] for path in files)) if len(paths) <= LISTED else ()
+    """What the fingerprint lists file by file: all of it, and what the settings name outside of the project.
+
+    Of code with very many files only what the settings name.
+    """
+    inside, outside = _sides(project, code)
+    if len(paths) > LISTED:
+        return (*inside, *outside)
+    files = (path for path in paths if not (project / path).is_symlink())
+    return (*dict.fromkeys(path.split("/")[0] for path in files), *outside)
+
+
+def _sides(project: Path, code: tuple[str, ...]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """What is named below the project, by the path there, and what is outside of it."""
+    below = {entry: os.path.relpath(os.path.normpath(project / entry), project) for entry in code}
+    outside = tuple(entry for entry in code if below[entry].startswith(".."))
+    return tuple(below[entry] for entry in code if entry not in outside), outside
+
+
+def digests(project: Path, code: tuple[str, ...], paths: list[str]) -> dict[str, str]:
+    """What the fingerprint of a run would list, with the code of now."""
+    counted = _counted(project, code, paths)
+    if len(paths) > LISTED:
+        return environment.code_digest(counted, project)
+    files = (path for path in paths if (project / path).is_file() and path.split("/")[0] in counted)
+    found = {path: sha256_file(project / path)[0] for path in files}
+    return found | environment.code_digest(_sides(project, code)[1], project)
 
 
 def _written(project: Path, paths: list[str], temporary: Path) -> tuple[str, int]:

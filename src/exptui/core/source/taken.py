@@ -6,12 +6,14 @@ import os
 import stat
 import subprocess
 from collections.abc import Iterable, Iterator, Sequence
+from fnmatch import fnmatchcase
 from functools import cache, partial
 from pathlib import Path
 from typing import NamedTuple
 
 from exptui.core.archive.manifest import collisions, path_problem
 from exptui.core.errors import RunError, UsageError
+from exptui.core.files import storage_errors
 from exptui.core.source.pack import link_problem
 
 MOST_FILES, MOST_BYTES = 20_000, 1 << 30
@@ -33,8 +35,14 @@ def look(project: Path, workspace: Path, wanted: bool | Sequence[str], code: Seq
 
     Raises:
         RunError: git does not answer, something named is not there, or it is too much.
+        StorageError: something cannot be read.
         UsageError: something named lies outside of the project.
     """
+    with storage_errors("look at the code"):
+        return _look(project, workspace, wanted, code)
+
+
+def _look(project: Path, workspace: Path, wanted: bool | Sequence[str], code: Sequence[str]) -> Taken:
     left: list[str] = []
     if wanted is True:
         found = [path for path in _git(project, "--cached", "--recurse-submodules") if path]
@@ -112,17 +120,41 @@ def _named(project: Path, patterns: Sequence[str]) -> Iterator[str]:
         inner = _below(project, pattern)
         if inner is None:
             raise UsageError(f"the code {pattern!r} lies outside of {project}", _NAME_THEM)
-        tops = [project] if inner == "." else list(project.glob(inner))
+        tops = list(_matching(project, [] if inner == "." else inner.split("/")))
         if not tops:
             raise RunError(f"the code {pattern!r} does not exist", "Mend code or snapshot in exptui.toml.")
         for top in tops:
             if top.is_symlink() or not top.is_dir():
                 yield str(top.relative_to(project))
                 continue
-            for folder, folders, names in os.walk(top):
+            for folder, folders, names in os.walk(top, onerror=unreadable):
                 links = [name for name in folders if Path(folder, name).is_symlink()]
                 folders[:] = [name for name in folders if name not in SKIPPED and name not in links]
                 yield from (str(Path(folder, name).relative_to(project)) for name in (*names, *links))
+
+
+def _matching(folder: Path, parts: list[str]) -> Iterator[Path]:
+    """What a pattern names below a folder; a directory that cannot be read is an error, as it is not for `Path.glob`."""
+    if not parts:
+        yield folder
+        return
+    head, rest = parts[0], parts[1:]
+    if head == "**":
+        yield from _matching(folder, rest)
+    if not any(char in head for char in "*?["):
+        if os.path.lexists(folder / head):
+            yield from _matching(folder / head, rest)
+    elif folder.is_dir() and not folder.is_symlink():
+        for name in sorted(os.listdir(folder)):  # noqa: PTH208
+            if head == "**" and name not in SKIPPED and (folder / name).is_dir():
+                yield from _matching(folder / name, parts)
+            elif head != "**" and fnmatchcase(name, head):
+                yield from _matching(folder / name, rest)
+
+
+def unreadable(error: OSError) -> None:
+    """For `os.walk`, which leaves out what it cannot read unless this raises."""
+    raise error
 
 
 def _is_behind_a_link(project: Path, folder: str) -> bool:
@@ -141,8 +173,6 @@ def _problem(project: Path, path: str) -> str | None:
             return link_problem(path, os.readlink(here))  # noqa: PTH115  as it is
     except (FileNotFoundError, NotADirectoryError):
         return None
-    except OSError as error:
-        raise RunError(f"the code cannot be read: {path}: {error.strerror}", "Look at that file.") from error
     if stat.S_ISDIR(mode):
         return "a submodule that is not checked out"
     return "" if stat.S_ISREG(mode) else "a FIFO, socket or device"

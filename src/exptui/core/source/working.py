@@ -18,6 +18,7 @@ from exptui.core.runs.run import Snapshot
 from exptui.core.settings import EnvironmentPolicy, TrainerSettings
 from exptui.core.source import editable, pack
 from exptui.core.source.snapshot import NAME, TREE, Captured
+from exptui.core.source.taken import unreadable
 
 WRITTEN = "beside_code"  # in a run's directory: what its trainer wrote into its own code
 PYTHON_PATH = "PYTHONPATH"
@@ -125,7 +126,7 @@ class Own(Home):
 def stamps(top: Path) -> dict[str, tuple[int, ...]]:
     """Every regular file below a directory, and what changes when it is written."""
     found: dict[str, tuple[int, ...]] = {}
-    for folder, folders, names in os.walk(top):
+    for folder, folders, names in os.walk(top, onerror=unreadable):
         folders[:] = [name for name in folders if name != "__pycache__"]
         for name in names:
             path = Path(folder, name)

@@ -187,13 +187,49 @@ def test_where_the_store_is_somebody_elses_a_run_has_its_own_copy(
     assert list((space.results / STORE).iterdir()) == []
 
 
-@pytest.mark.parametrize("wanted", [["train.py", "l*.py"], ["."]])
+@pytest.mark.parametrize("wanted", [["train.py", "l*.py"], ["."], ["**/*.py"], ["./[lt]*.py"]])
 def test_without_git_what_is_named_is_taken(tmp_path: Path, wanted: list[str]) -> None:
     space = tracked(tmp_path, snapshot=wanted)
+    (tmp_path / "__pycache__").mkdir()
+    (tmp_path / "__pycache__/x.py").write_text("")
     subprocess.run(["rm", "-r", tmp_path / ".git"], check=True)
     run_id = finished(space)
     assert taken(space, run_id).files == 2
     assert taken(space, run_id).git is None
+
+
+def test_the_preview_knows_every_file_that_will_be_captured(tmp_path: Path) -> None:
+    space = tracked(tmp_path, code=["train.py"])
+    (tmp_path / "deep").mkdir()
+    (tmp_path / "deep/own.py").write_text("")
+    (tmp_path / "deep/link").symlink_to("../lib.py")
+    (tmp_path / "link").symlink_to("lib.py")
+    git(tmp_path, "add", "deep", "link")
+    finished(space)
+    (tmp_path / "new.py").write_text("")
+    seen = space.preview("a")
+    assert (seen.code, seen.left, seen.problems) == ((), ("new.py: not tracked by git",), ())
+    (tmp_path / "lib.py").write_text('VALUE = "two"\n')
+    assert space.preview("a").code == ("deep/link", "lib.py")
+    subprocess.run(["rm", "-r", tmp_path / ".git"], check=True)
+    assert "not a git repository" in space.preview("a").problems[0]
+
+
+def test_a_directory_that_cannot_be_read_is_not_left_out_in_silence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    space = tracked(tmp_path, snapshot=["train.py", "lib"])
+    (tmp_path / "lib/deep").mkdir(parents=True)
+    scandir = os.scandir
+
+    def broken(path: str) -> object:
+        if str(path).endswith("deep"):
+            raise OSError(5, "Input/output error", path)
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", broken)
+    with pytest.raises(StorageError, match="lib/deep Input/output error"):
+        space.run("a")
 
 
 def test_what_cannot_be_captured_is_refused_and_leaves_nothing(
