@@ -210,7 +210,10 @@ def test_a_manifest_that_attests_wrongly_is_refused(changes: dict[str, Any]) -> 
         "attempts": 1, "config_sha256": "", "files": [{**ENTRY, "path": "a", "size": 1}], "fingerprint": None,
         "incomplete": False, "recipe": None, "run_id": "r", "schema": 1, "settings_digest": "", "total_bytes": 1,
     }  # fmt: skip
-    write = lambda value: json.dumps(value, sort_keys=True, separators=(",", ":")).encode() + b"\n"  # noqa: E731
+
+    def write(value: dict[str, Any]) -> bytes:
+        return json.dumps(value, sort_keys=True, separators=(",", ":")).encode() + b"\n"
+
     assert manifest.decode(write(plain)).absent == []
     assert manifest.decode(write({**plain, "schema": 2, "attested": [ENTRY]})).absent == [
         msgspec.convert(ENTRY, Attested)
