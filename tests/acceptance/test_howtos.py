@@ -53,7 +53,9 @@ class Shell(Terminal):
 
     def _ended(self, before: int = 0) -> tuple[int, str]:
         deadline = time.monotonic() + PATIENCE
-        while not (found := re.search(r"\[(\d+)\]> $", said := self.written[before:].decode(errors="replace"))):
+        while not (
+            found := re.search(r"\[(\d+)\]> $", said := self.written[before:].decode(errors="replace"))
+        ):
             assert time.monotonic() < deadline, said
             time.sleep(0.05)
         return int(found[1]), said
@@ -64,7 +66,9 @@ class Project:
 
     def __init__(self, howto: HowTo, parent: Path, venv: Path) -> None:
         self.howto, self.root = howto, parent / howto.name
-        shutil.copytree(howto.example, self.root, ignore=shutil.ignore_patterns("target", "experiments", ".venv"))
+        shutil.copytree(
+            howto.example, self.root, ignore=shutil.ignore_patterns("target", "experiments", ".venv")
+        )
         (self.root / ".venv").symlink_to(venv)
 
     def json(self, *words: str) -> Any:
@@ -86,7 +90,9 @@ class Project:
 def missing(howto: HowTo, venv: Path) -> list[str]:
     """Which of its packages are not there."""
     code = "import sys; from importlib.metadata import distribution as d\nfor n in sys.argv[1:]:\n try: d(n)\n except Exception: print(n)"
-    done = subprocess.run([venv / "bin/python", "-c", code, *howto.packages], capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [venv / "bin/python", "-c", code, *howto.packages], capture_output=True, text=True, check=True
+    )
     return done.stdout.split()
 
 

@@ -11,10 +11,10 @@ from typing import Any, Literal, Protocol
 import msgspec
 
 from exptui.core.archive import restore
-from exptui.core.archive.listing import MANIFEST, beside, card_of, run_id_of
-from exptui.core.archive.manifest import decode, listing
+from exptui.core.archive.listing import card_of
+from exptui.core.archive.manifest import listing
 from exptui.core.archive.remote import is_stored
-from exptui.core.errors import ArchiveError, ExptuiError, RunError, UsageError
+from exptui.core.errors import ExptuiError, RunError, UsageError
 from exptui.core.files import free_bytes, one_name
 from exptui.core.runs import run
 from exptui.core.runs.run import Recipe, RunView
@@ -98,15 +98,7 @@ def _measure(request: Request) -> tuple[float | None, int]:
         return record.seconds if record else None, sum(size for _, size in listing(source))
     took = (card_of(source) or {}).get("seconds")
     seconds = float(took) if isinstance(took, int | float) and took >= 0 else None
-    return seconds, restore.load_manifest(source).total_bytes if source.exists() else _told(source)
-
-
-def _told(source: Path) -> int:
-    """The bytes in an archive that is not here, from its manifest beside."""
-    try:
-        return decode(beside(source.parent, run_id_of(source), MANIFEST).read_bytes()).total_bytes
-    except OSError as error:
-        raise ArchiveError(f"{source.name} is not here: {error}", "exptui check") from error
+    return seconds, restore.load_manifest(source).total_bytes
 
 
 def recorded_trainer(recipe: Mapping[str, Any] | None) -> TrainerSettings:
