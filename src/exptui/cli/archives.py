@@ -74,7 +74,10 @@ def check(arguments: argparse.Namespace) -> int:
     for result in (*results, book) if results or book.identity or book.problems else ():
         signer = f"  signed by {clean(result.signer)}" if result.signer else ""
         head = f"  head {result.identity}" if result is book and book.identity else ""
-        word = "CORRUPT" if result.problems else "NOT CHECKED" if result.unread else "intact"
+        fine = f"remote: {clean(result.place)}" if result.place else "intact"
+        if result.place and result.identity:
+            fine = f"intact, {fine}"
+        word = "CORRUPT" if result.problems else "NOT CHECKED" if result.unread else fine
         gone = f"  {result.attested} files attested, not kept" if result.attested else ""
         print(f"{clean(result.run_id)}  {word}{signer}{gone}{head}")
         for problem in (*result.problems, *filter(None, [result.unread])):
@@ -103,6 +106,8 @@ def verify(arguments: argparse.Namespace) -> int:
     for name in arguments.what:
         request = _request(workspace, name, options, yes=arguments.yes)
         _say_cost(workspace, request)
+        if request.archived and not Path(request.source).exists():
+            print(f"first it is fetched from where it is kept: {clean(request.run_id)}", file=sys.stderr)
         reports.append(_follow_audit(workspace, workspace.verify(request)))
     try:
         if arguments.json:
@@ -179,6 +184,28 @@ def _follow_audit(workspace: Workspace, directory: Path) -> audit.AuditReport:
         except KeyboardInterrupt:
             line.show("stopping", 0, 0)
             workspace.cancel(directory)
+
+
+def push(arguments: argparse.Namespace) -> int:
+    """Keep archives elsewhere too, or with --drop only there."""
+    workspace = recovered(Workspace.find(arguments.workspace))
+    if arguments.yes:
+        workspace.store.allow()
+    for name in arguments.archives:
+        found = workspace.push(name, drop=arguments.drop)
+        where = "only there now" if arguments.drop else "here and there"
+        print(f"{clean(found.place)}  read back, sha256 {found.gz_sha256}; {where}")
+    return OK
+
+
+def fetch(arguments: argparse.Namespace) -> int:
+    """Bring archives back."""
+    workspace = recovered(Workspace.find(arguments.workspace))
+    if arguments.yes:
+        workspace.store.allow()
+    for name in arguments.archives:
+        print(clean(str(workspace.fetch(name))))
+    return OK
 
 
 def restore(arguments: argparse.Namespace) -> int:

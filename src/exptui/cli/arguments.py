@@ -241,6 +241,14 @@ def _archives(add: Add) -> None:
         "--head", default="", metavar="DIGEST", help="a line of the ledger you noted: it must still be there"
     )
     _json(check)
+    push = add("push", "keep archives elsewhere too, by the commands of [archive.remote]; they are read back")
+    push.add_argument(
+        "--drop", action="store_true", help="then only there: the file here goes, once it was read back"
+    )
+    fetch = add("fetch", "bring archives back that are only kept elsewhere")
+    for command in (push, fetch):
+        command.add_argument("archives", nargs="+", metavar="ARCHIVE")
+        command.add_argument("--yes", action="store_true", help="you trust the commands of these settings")
     restore = add("restore", "unpack an archive into results/, whole or not at all")
     restore.add_argument("archive", metavar="ARCHIVE")
 

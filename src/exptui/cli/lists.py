@@ -170,7 +170,7 @@ def _first_of_each(
 
 def _ls_archive(rows: Sequence[ArchiveRow], notes: Notes, arguments: Arguments) -> None:
     if arguments.json:
-        names = ("run_id", "identity", "verdict", "verified_at", "attested")
+        names = ("run_id", "identity", "verdict", "verified_at", "attested", "place")
         print_json(
             [
                 {**{n: getattr(r.archived, n) for n in names}, "metrics": r.final, **_noted(notes, r.run_id)}
@@ -181,6 +181,7 @@ def _ls_archive(rows: Sequence[ArchiveRow], notes: Notes, arguments: Arguments) 
     for row in rows:
         one = row.archived
         words = [clean(one.run_id), f"{one.gz_size:,} bytes", clean(one.verdict or "not verified")]
+        words += [f"at {clean(one.place)}"] if one.place else []
         words += [f"{one.attested} files attested, not kept"] if one.attested else []
         print("  ".join(words) + _tags(notes, one.run_id))
     if not rows:

@@ -154,7 +154,7 @@ class Contents:
         """
         stem = name.removesuffix(".tar.gz")
         path = self.archives / f"{stem}.tar.gz"
-        if one_name(name) and os.path.isfile(path):  # noqa: PTH113  False where it cannot be read
+        if one_name(name) and any(map(os.path.isfile, (path, self.archives / f"{stem}.remote.json"))):
             return path
         known = (one for one in self.list_archives() if run.stem_of(one.run_id) == stem)
         if newest := max(known, key=lambda one: one.run_id, default=None):

@@ -1,4 +1,4 @@
-"""Keeping house: what takes the space, and the trash."""
+"""Keeping house: what takes the space, the trash, and archives kept elsewhere."""
 
 from __future__ import annotations
 
@@ -14,6 +14,8 @@ from exptui.core.launched import Launched
 from exptui.core.runs.run import RunView
 
 if TYPE_CHECKING:
+    from exptui.core.archive.remote import Store, Stored
+    from exptui.core.files import Cancel
     from exptui.core.house.usage import Report
     from exptui.core.runs.trash import Trashed
 
@@ -75,3 +77,26 @@ class Kept(Launched):
         from exptui.core.runs import trash
 
         return trash.empty(self.results, chosen)
+
+    @property
+    def store(self) -> Store:
+        """Where archives are kept besides, by the settings."""
+        from exptui.core.archive.remote import Store
+
+        return Store(self.settings.archive.remote, self.root)
+
+    def push(self, name: str, *, drop: bool = False, cancel: Cancel | None = None) -> Stored:
+        """Keep an archive elsewhere too; with `drop` only there, once it was read back."""
+        from exptui.core.archive import remote
+
+        run_id = self.archived(name).name.removesuffix(".tar.gz")
+        return remote.push(self.store, self.archives, run_id, drop=drop, cancel=cancel)
+
+    def fetch(self, name: str, *, cancel: Cancel | None = None) -> Path:
+        """The file of an archive, brought back where it is only kept elsewhere."""
+        from exptui.core.archive import remote
+
+        path = self.archived(name)
+        if not path.exists():
+            remote.fetch(self.store, self.archives, path.name.removesuffix(".tar.gz"), cancel=cancel)
+        return path

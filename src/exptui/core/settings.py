@@ -67,10 +67,18 @@ class Queue(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     gpus: tuple[int | str, ...] = ()  # each run gets one of them; as many slots, if no number is given
 
 
-class Archives(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What an archive holds."""
+class Remote(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Commands that put the file of an archive elsewhere and get it back: `{file}` is here, `{name}` there."""
 
-    checkpoints: Checkpoints = "all"  # of the others only the digest is kept (docs/archive.md)
+    put: tuple[str, ...] = ()
+    get: tuple[str, ...] = ()
+
+
+class Archives(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What an archive holds, and where it is kept besides (docs/archive.md)."""
+
+    checkpoints: Checkpoints = "all"  # of the others only the digest is kept
+    remote: Remote = Remote()
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -116,6 +124,7 @@ def load(path: Path) -> Settings:
             f"{path}: {error}", "See docs/trainers/README.md for the settings there are."
         ) from error
     alerts.rules(settings.alerts, path)
+    _check_remote(path, settings.archive.remote)
     for trainer in (settings.trainer, *settings.trainers):
         _check_progress(path, trainer.progress)
         _refuse_patterns(path, trainer.metrics)
@@ -155,6 +164,16 @@ def _check_progress(path: Path, pattern: str) -> None:
             f"{path}: progress = {pattern!r} has no group named done",
             r"For example: progress = 'epoch (?P<done>\d+)/(?P<total>\d+)'",
         )
+
+
+def _check_remote(path: Path, remote: Remote) -> None:
+    for name, words, needed in (("put", remote.put, {"file"}), ("get", remote.get, {"file", "name"})):
+        found = {match[1] for word in words for match in re.finditer(r"\{(\w*)\}", word)}
+        if (remote.put or remote.get) and not needed <= found <= {"file", "name"}:
+            raise ConfigError(
+                f"{path}: archive.remote.{name} = {list(words)}: the words must hold {{file}}{' and {name}' if name == 'get' else ''}, and no other placeholder",
+                'For example: put = ["rclone", "copyto", "{file}", "lab:runs/{name}"], and get the other way round',
+            )
 
 
 def _refuse_secrets(path: Path, policy: EnvironmentPolicy) -> None:

@@ -181,20 +181,20 @@ class Workspace(Kept):
         """Whether an archive's bytes are those that were sealed; the options are those of `archive.check.check`."""
         from exptui.core.archive.check import check
 
-        return check(self.archived(name), **options)
+        return check(self.archived(name), store=self.store, **options)
 
     def check_all(self, names: Iterable[str] = (), **options: Any) -> Iterator[CheckResult]:
         """These archives, or all, and then the ledger; the options are those of `archive.check.check_all`."""
         from exptui.core.archive.check import check_all
 
         self.has_archives()
-        return check_all(self.archives, [self.archived(name) for name in names], **options)
+        return check_all(self.archives, [self.archived(name) for name in names], store=self.store, **options)
 
     def restore(self, name: str, *, progress: Progress | None = None, cancel: Cancel | None = None) -> Path:
         """Unpack an archive into `results/`, whole or not at all; refused where that run exists."""
         from exptui.core.archive.restore import restore
 
-        path = self.archived(name)
+        path = self.fetch(name, cancel=cancel)
         with storage_errors("make the results directory"):
             self.results.mkdir(exist_ok=True)
         destination = self.results / path.name.removesuffix(".tar.gz")
@@ -205,6 +205,8 @@ class Workspace(Kept):
         """Start a verification; returns the directory `follow` takes."""
         from exptui.core.audit import session
 
+        if request.archived and Path(request.source).parent == self.archives:
+            self.fetch(request.run_id)
         return session.start(request, self.archives, self.places, self.root)
 
     def cost(self, request: Request) -> Cost:

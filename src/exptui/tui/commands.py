@@ -53,6 +53,7 @@ COMMANDS = (
     Command("stop", "x", "Runs", "stop the run (asks first)", "stop"),
     Command("delete", "D", "Runs", "move the run to the trash", ""),
     Command("undo", "U", "Runs", "take the last removed run back", ""),
+    Command("trash", "Z", "Runs", "what is in the trash; old runs in it can go for good"),
     Command("mark", "space", "Compare", "mark or unmark the run", "mark"),
     Command("mark_range", "v", "Compare", "mark everything from the last mark to the cursor"),
     Command("mark_all", "asterisk", "Compare", "mark every run the filter shows; again: none"),

@@ -113,8 +113,14 @@ def _archive(row: ArchiveRow, now: float) -> list[Line]:
             ("tar sha256 ", "muted"),
             (clean(one.identity or "unknown", 64), ""),
         ],
-        [],
     ]
+    if one.place:
+        lines.append(
+            [("at ", "muted"), (clean(one.place, 200), ""), ("  fetched when it is needed", "muted")]
+        )
+    if one.attested:
+        lines.append([(f"{present.plural(one.attested, 'file')} attested by digest, not kept", "muted")])
+    lines.append([])
     lines += [
         [(f"{clean(name, 40):<24}", "muted"), (present.number(value), "")]
         for name, value in list(row.final.items())[:12]

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import time
 from pathlib import Path
 from typing import Any
 
@@ -196,6 +198,58 @@ async def test_delete_and_undo(tmp_path: Path) -> None:
         await until(pilot, lambda: not screen.snapshot.runs)
         await pilot.press("U")
         await until(pilot, lambda: [row.run_id for row in screen.snapshot.runs] == [run_id])
+
+
+async def test_the_trash_is_shown_and_what_is_old_goes_for_good(tmp_path: Path) -> None:
+    space = workspace(tmp_path, METRICS)
+    (space.root / "exptui.toml").write_text(
+        (space.root / "exptui.toml").read_text() + '[keys]\nundo = "ctrl+u"\n'
+    )
+    old, new = finished(space), finished(space)
+    app = Exptui(space)
+    async with app.run_test(size=(120, 40), notifications=True) as pilot:
+        screen = await opened(pilot, app)
+        await pilot.press("Z")
+        await until(pilot, lambda: [one.message for one in app._notifications] == ["the trash is empty"])
+        await pilot.press("2", "asterisk", "D", "y")
+        await until(pilot, lambda: not screen.snapshot.runs)
+        await until(
+            pilot, lambda: any("2 in the trash; ^u takes" in one.message for one in app._notifications)
+        )
+        long_ago = time.time() - 31 * 86_400
+        os.utime(space.results / ".trash" / old, (long_ago, long_ago))
+        await pilot.press("Z")
+        await until(pilot, lambda: isinstance(app.screen, Confirm))
+        assert old in sheet(app)
+        assert "31 d" in sheet(app)
+        await pilot.press("e")
+        await until(pilot, lambda: [one.run_id for one in space.trashed()] == [new])
+        await pilot.press("Z")
+        await until(pilot, lambda: isinstance(app.screen, Confirm))
+        await pilot.press("e", "enter")  # nothing is old any more; Enter takes the last one back
+        await until(pilot, lambda: [row.run_id for row in screen.snapshot.runs] == [new])
+
+
+def sheet(app: Exptui) -> str:
+    lines = app.screen.query_one("#sheet-lines", Lines).render()
+    return str(lines)
+
+
+async def test_an_archive_sheet_says_which_checkpoints_are_not_kept(tmp_path: Path) -> None:
+    space = workspace(tmp_path, 'cd "$EXPTUI_OUTPUT"; echo 1 > c1; echo 2 > c2', checkpoints="c{epoch}")
+    (space.root / "exptui.toml").write_text(
+        (space.root / "exptui.toml").read_text() + '[archive]\ncheckpoints = "last"\n'
+    )
+    run_id = finished(space)
+    app = Exptui(space)
+    async with app.run_test(size=(120, 40), notifications=True) as pilot:
+        screen = await opened(pilot, app)
+        await pilot.press("2", "a")
+        await until(pilot, lambda: isinstance(app.screen, Confirm))
+        assert "only the last is kept" in sheet(app)
+        await pilot.press("y")
+        await until(pilot, lambda: [row.run_id for row in screen.snapshot.archives] == [run_id])
+        await until(pilot, lambda: any("1 file attested" in one.message for one in app._notifications))
 
 
 async def test_stop_and_resume(tmp_path: Path) -> None:

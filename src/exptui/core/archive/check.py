@@ -17,16 +17,19 @@ from exptui.core.archive.listing import (
     CARD,
     DIGESTS,
     MANIFEST,
+    REMOTE,
     SIDECARS,
     SIGNATURE,
     TARBALL,
+    archive_paths,
     beside,
     run_id_of,
 )
 from exptui.core.archive.reader import Reader
+from exptui.core.archive.remote import Store, Stored, is_stored, stored
 from exptui.core.archive.seal import Meter
 from exptui.core.archive.signature import Signer
-from exptui.core.errors import CorruptError, StorageError
+from exptui.core.errors import ArchiveError, CorruptError, StorageError, UsageError
 from exptui.core.files import Cancel, Progress, open_regular, sha256_bytes, sha256_file, storage_errors
 
 _LINE = re.compile(r"([0-9a-f]{64})  ([^/\n]+)")
@@ -37,7 +40,8 @@ _COPY = "Restore it from another copy."
 class CheckResult:
     """Are the bytes intact. `identity` is known only when all of them were read and are.
 
-    `signer` says who signed, '' where nobody did. `attested`: how many files it only has the digest of. `unread`: why that is not known: it could not be read. Of the ledger the identity is the digest of its last line.
+    `signer` says who signed, '' where nobody did. `attested`: how many files it only has the digest of. `place`: where it
+    is when it is not here. `unread`: why that is not known: it could not be read. Of the ledger the identity is the digest of its last line.
     """
 
     run_id: str
@@ -46,6 +50,7 @@ class CheckResult:
     signer: str = ""
     unread: str = ""
     attested: int = 0
+    place: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,12 +69,14 @@ def check(
     *,
     read_data: bool = False,
     book: Book | None = None,
+    store: Store | None = None,
     progress: Progress | None = None,
     cancel: Cancel | None = None,
 ) -> CheckResult:
     """Whether the archive's bytes are those that were sealed; every problem is one line.
 
-    Without `book` the ledger is read for this, and its problems are named too.
+    Without `book` the ledger is read for this, and its problems are named too. The bytes of one that is kept elsewhere are
+    read where there is a `store` to get them from.
 
     Raises:
         StorageError, Cancelled.
@@ -87,6 +94,8 @@ def check(
     if odd := [f"{path.name} is not a file" for path in names if path.exists() and not path.is_file()]:
         return CheckResult(run_id, None, [*problems, *odd])
     if not archive_path.exists():
+        if is_stored(folder, run_id):
+            return _elsewhere(folder, run_id, known or {}, problems, store if read_data else None, cancel)
         return CheckResult(run_id, None, [f"{archive_path.name} is missing", *problems])
     identity, signer, absent = None, "", 0
     with storage_errors("check the archive"):
@@ -134,6 +143,45 @@ def _as_sealed(
     return str(known["identity"]) if known[GZ] == digest == recorded[path.name] else None
 
 
+def _elsewhere(
+    folder: Path,
+    run_id: str,
+    known: Mapping[str, Any],
+    problems: list[str],
+    store: Store | None,
+    cancel: Cancel | None,
+) -> CheckResult:
+    """An archive that is not here: its sidecars, that all say the same of it, and with a `store` its bytes."""
+    identity, place, signer, absent, unread = None, "elsewhere", "", 0, ""
+    try:
+        with storage_errors("check the archive"):
+            where, sealed, found = _told(folder, run_id, known)
+        place, absent = where.place, len(sealed.absent)
+        if found is not None:
+            signer = str(found)
+            problems += [f"{run_id}{SIGNATURE} is by {found}, whom you do not allow"] * found.refused
+        if store is not None:
+            store.prove(folder, run_id, where, cancel)
+            identity = where.identity
+    except CorruptError as error:
+        problems.append(error.message)
+    except (ArchiveError, UsageError) as error:
+        unread = error.message
+    return CheckResult(run_id, identity, problems, signer, unread, absent, place)
+
+
+def _told(folder: Path, run_id: str, known: Mapping[str, Any]) -> tuple[Stored, mf.Manifest, Signer | None]:
+    """What the sidecars of an archive say that is not here; raises CorruptError where they do not agree."""
+    _check_card(folder, run_id, known)
+    where, data = stored(folder, run_id), _sidecar_manifest(folder, run_id) or b""
+    sealed, digests = mf.decode(data), _digests(folder, run_id) or {}
+    names = (f"{run_id}{TARBALL}", f"{run_id}{MANIFEST}")
+    said = [sealed.run_id, known.get("identity"), *map(digests.get, names)]
+    if where is None or said != [run_id, where.identity, where.gz_sha256, sha256_bytes(data)]:
+        raise CorruptError(f"{run_id}{REMOTE}, the other sidecars and the ledger do not agree", _COPY)
+    return where, sealed, _signer(data, beside(folder, run_id, SIGNATURE), known.get("signed_by"))
+
+
 def check_all(
     archive_dir: Path,
     paths: Sequence[Path] = (),
@@ -141,6 +189,7 @@ def check_all(
     read_data: bool = False,
     subset: Subset = Subset(1, 1),
     head: str = "",
+    store: Store | None = None,
     progress: Callable[[str], Progress] | None = None,
 ) -> Iterator[CheckResult]:
     """Check these archives, or all, and then the ledger itself; the bytes only of those in the subset.
@@ -148,12 +197,14 @@ def check_all(
     One that the disk does not give hides no other. With `head` the ledger must hold the line with that digest. `progress` is asked once for each archive.
     """
     book = ledger.load(archive_dir)
-    there = sorted(p for p in archive_dir.glob(f"*{TARBALL}") if not p.name.startswith("."))
+    there = archive_paths(archive_dir)
     for path in paths or there:
         run_id = run_id_of(path)
         meter = progress(run_id) if progress is not None else None
         try:
-            yield check(path, read_data=read_data and run_id in subset, book=book, progress=meter)
+            yield check(
+                path, read_data=read_data and run_id in subset, book=book, store=store, progress=meter
+            )
         except StorageError as error:
             yield CheckResult(run_id, None, [], unread=error.message)
     problems = list(book.problems)
@@ -183,17 +234,17 @@ def preflight(reader: Reader, known: Mapping[str, Any]) -> Signer | None:
     digests = _digests(folder, run_id)
     if digests is not None and digests[f"{run_id}{MANIFEST}"] != sha256_bytes(reader.manifest_bytes):
         raise reader.corrupt(f"{run_id}{DIGESTS} gives another digest for the manifest")
-    return _signer(reader, beside(folder, run_id, SIGNATURE), known.get("signed_by"))
+    return _signer(reader.manifest_bytes, beside(folder, run_id, SIGNATURE), known.get("signed_by"))
 
 
-def _signer(reader: Reader, path: Path, recorded: object) -> Signer | None:
+def _signer(manifest: bytes, path: Path, recorded: object) -> Signer | None:
     made = signature.load(path)
     if made is None:
         if recorded is not None:
             raise CorruptError(f"{path.name} is missing: the ledger says that {recorded} signed it", _COPY)
         return None
     try:
-        found = signature.examine(reader.manifest_bytes, made)
+        found = signature.examine(manifest, made)
     except CorruptError as error:
         raise CorruptError(f"{path.name}: {error.message}", error.hint) from error
     if recorded is not None and recorded != found.key:

@@ -8,13 +8,16 @@ from typing import Any
 import msgspec
 
 from exptui.core.archive import ledger
-from exptui.core.errors import ArchiveError
+from exptui.core.errors import ArchiveError, CorruptError
 from exptui.core.files import open_regular, storage_errors
 
 TARBALL, MANIFEST, DIGESTS, CARD = ".tar.gz", ".manifest.json", ".sha256", ".card.json"
 SIDECARS = (MANIFEST, DIGESTS, CARD)
 SIGNATURE = ".sig"  # optional; written last, so never without the other three
 ALL_SIDECARS = (*SIDECARS, SIGNATURE)
+REMOTE = (
+    ".remote.json"  # where it is kept besides (`remote`); of one that is only there the .tar.gz is missing
+)
 MAX_CARD = 16 << 20
 
 
@@ -28,6 +31,7 @@ class Archived(msgspec.Struct, frozen=True):
     card: dict[str, Any] | None
     verdict: str | None
     verified_at: str | None
+    place: str = ""  # where its file is, when that is not here
 
     @property
     def attested(self) -> int:
@@ -63,14 +67,35 @@ def list_archives(archive_dir: Path) -> list[Archived]:
     with storage_errors("list the archive"):
         events, _ = ledger.read(archive_dir)
         known = ledger.identities(events)
-        for path in sorted(archive_dir.glob(f"*{TARBALL}")):
-            if path.name.startswith("."):
-                continue
+        for path in archive_paths(archive_dir):
             run_id = path.name.removesuffix(TARBALL)
             verdict, at = _verdict(events, run_id, known.get(run_id))
+            size, place = (path.stat().st_size, "") if path.exists() else _elsewhere(archive_dir, run_id)
             card = card_of(path)
-            found.append(Archived(run_id, path, path.stat().st_size, known.get(run_id), card, verdict, at))
+            found.append(Archived(run_id, path, size, known.get(run_id), card, verdict, at, place))
     return found
+
+
+def archive_paths(archive_dir: Path) -> list[Path]:
+    """The file of every committed archive, also where it is only kept elsewhere."""
+    names = {name for end in (TARBALL, REMOTE) for name in _run_ids(archive_dir, end)}
+    return [beside(archive_dir, run_id, TARBALL) for run_id in sorted(names)]
+
+
+def _run_ids(archive_dir: Path, suffix: str) -> list[str]:
+    paths = archive_dir.glob(f"*{suffix}")
+    return [path.name.removesuffix(suffix) for path in paths if path.name[0] != "."]
+
+
+def _elsewhere(archive_dir: Path, run_id: str) -> tuple[int, str]:
+    """Size and place of an archive that is not here; what cannot be read is said by `check`."""
+    from exptui.core.archive.remote import stored
+
+    try:
+        found = stored(archive_dir, run_id)
+    except (OSError, CorruptError):
+        found = None
+    return (found.gz_size, found.place) if found else (0, "elsewhere")
 
 
 def _verdict(

@@ -7,8 +7,9 @@ import os
 from pathlib import Path
 
 from exptui.core.archive import ledger
-from exptui.core.archive.listing import ALL_SIDECARS, SIDECARS, TARBALL, beside
+from exptui.core.archive.listing import ALL_SIDECARS, REMOTE, SIDECARS, TARBALL, beside
 from exptui.core.archive.reader import Reader
+from exptui.core.archive.remote import is_stored
 from exptui.core.archive.restore import TEMPORARY
 from exptui.core.archive.seal import TRASH, partial_run_id, remove_tree, sidecar_facts
 from exptui.core.errors import ArchiveError, CorruptError
@@ -60,10 +61,15 @@ def _candidates(archive_dir: Path, results_dir: Path) -> tuple[set[str], set[str
     """Run ids for which something may have to be done."""
     names = _names(archive_dir)
     committed = {name.removesuffix(TARBALL) for name in names if name.endswith(TARBALL) and name[0] != "."}
+    elsewhere = {name.removesuffix(REMOTE) for name in names if name.endswith(REMOTE)}
     ids = {run_id for name in names if (run_id := partial_run_id(name))}
     for name in names:
         for suffix in SIDECARS:
-            if name.endswith(suffix) and name[0] != "." and name.removesuffix(suffix) not in committed:
+            if (
+                name.endswith(suffix)
+                and name[0] != "."
+                and name.removesuffix(suffix) not in committed | elsewhere
+            ):
                 ids.add(name.removesuffix(suffix))
         if name.endswith(".lock") and name[0] == "." and name != ledger.LOCK:
             ids.add(name[1:].removesuffix(".lock"))
@@ -81,13 +87,13 @@ def _recover_run(archive_dir: Path, results_dir: Path, run_id: str) -> list[str]
             (archive_dir / name).unlink()
             messages.append(f"removed the unfinished {name}")
     committed = beside(archive_dir, run_id, TARBALL).exists()
-    if not committed:
+    if not committed and not is_stored(archive_dir, run_id):
         for suffix in reversed(ALL_SIDECARS):
             path = beside(archive_dir, run_id, suffix)
             if path.exists():
                 path.unlink()
                 messages.append(f"removed {path.name}, which belongs to no archive")
-    else:
+    elif committed:
         messages += _enter(archive_dir, run_id)
     trash = results_dir / f"{TRASH}{run_id}"
     if trash.is_dir() and not trash.is_symlink():

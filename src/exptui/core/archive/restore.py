@@ -12,8 +12,9 @@ from typing import Any
 from exptui.core.archive import attested, ledger
 from exptui.core.archive import manifest as mf
 from exptui.core.archive.check import afterwards, preflight
-from exptui.core.archive.listing import run_id_of
+from exptui.core.archive.listing import MANIFEST, beside, run_id_of
 from exptui.core.archive.reader import Reader
+from exptui.core.archive.remote import is_stored
 from exptui.core.archive.seal import Meter
 from exptui.core.errors import ArchiveError, CorruptError, StorageError
 from exptui.core.files import (
@@ -43,10 +44,15 @@ class Restored:
 def load_manifest(archive_path: Path) -> mf.Manifest:
     """The manifest in an archive; reads only member 1, so says nothing of the rest.
 
+    Of one that is only kept elsewhere the one beside it, with which the archive is compared once it is read.
+
     Raises:
         CorruptError: it is not one, or of another run.
         StorageError: it cannot be read.
     """
+    if not archive_path.exists() and is_stored(archive_path.parent, run_id_of(archive_path)):
+        with storage_errors("read the manifest"):
+            return mf.decode(beside(archive_path.parent, run_id_of(archive_path), MANIFEST).read_bytes())
     with Reader(archive_path) as reader:
         preflight(reader, {})
         return reader.manifest

@@ -21,6 +21,7 @@ from exptui.core.archive.listing import (
     CARD,
     DIGESTS,
     MANIFEST,
+    REMOTE,
     SIDECARS,
     SIGNATURE,
     TARBALL,
@@ -153,6 +154,11 @@ def _sealed(
     mf.decode(data)
     signed = sign(data) if sign is not None else b""
     already = os.path.lexists(final)
+    if not already and os.path.lexists(beside(archive_dir, seed.run_id, REMOTE)):
+        raise ArchiveError(
+            f"{seed.run_id} is archived already, and kept elsewhere",
+            "First get it back: exptui fetch ARCHIVE",
+        )
     wrote = not already or not _complete(archive_dir, seed.run_id, signed)
     if not already:
 
@@ -356,6 +362,6 @@ def remove_tree(path: Path) -> None:
 
 def partial_run_id(name: str) -> str | None:
     """The run id of a temporary file in archive/, or None when it is not ours."""
-    suffixes = "|".join(re.escape(suffix) for suffix in (TARBALL, *ALL_SIDECARS))
+    suffixes = "|".join(re.escape(suffix) for suffix in (TARBALL, REMOTE, *ALL_SIDECARS))
     match = re.fullmatch(rf"\.(.+?)(?:{suffixes})(?:\.\d+)?{re.escape(PARTIAL)}", name)
     return match[1] if match else None

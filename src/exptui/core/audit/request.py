@@ -13,6 +13,7 @@ import msgspec
 from exptui.core.archive import restore
 from exptui.core.archive.listing import card_of
 from exptui.core.archive.manifest import listing
+from exptui.core.archive.remote import is_stored
 from exptui.core.errors import ExptuiError, RunError, UsageError
 from exptui.core.files import free_bytes, one_name
 from exptui.core.runs import run
@@ -171,7 +172,7 @@ def request_for(name: str, archives: Path, find: Finder, options: Options) -> Re
     """
     stem = name.removesuffix(".tar.gz")
     here = archives / f"{stem}.tar.gz"
-    if one_name(name) and os.path.isfile(here):  # noqa: PTH113  False where it cannot be read
+    if one_name(name) and (os.path.isfile(here) or is_stored(archives, stem)):  # noqa: PTH113  False where it cannot be read
         return Request(run_id=stem, source=str(here), archived=True, options=options)
     if name.endswith(".tar.gz"):
         path = Path(name).absolute()

@@ -16,6 +16,7 @@ import msgspec
 from exptui.core.archive import attested, ledger
 from exptui.core.archive import manifest as mf
 from exptui.core.archive.listing import MANIFEST, TARBALL, beside
+from exptui.core.archive.remote import is_stored
 from exptui.core.directions import Directions
 from exptui.core.errors import ArchiveError, ExptuiError, RunError, UsageError
 from exptui.core.files import storage_errors
@@ -236,7 +237,7 @@ def _checkpoints(space: Workspace, view: RunView, paths: Iterable[str]) -> tuple
 def _whole(space: Workspace, view: RunView) -> bool:
     """Whether the archive holds every file of a run, as long as it is now: nothing is read for this."""
     folder = space.archives
-    if not beside(folder, view.run_id, TARBALL).is_file():
+    if not (beside(folder, view.run_id, TARBALL).is_file() or is_stored(folder, view.run_id)):
         return False
     try:
         sealed = mf.decode(beside(folder, view.run_id, MANIFEST).read_bytes())

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Literal, get_args
 
 import msgspec
 
-from exptui.core.archive.listing import ALL_SIDECARS, TARBALL
+from exptui.core.archive.listing import ALL_SIDECARS, REMOTE, TARBALL
 from exptui.core.audit import RESTORATION
 from exptui.core.monitor import places
 from exptui.core.runs import checkpoints, trash
@@ -163,7 +163,7 @@ def archives(folder: Path) -> dict[str, list[Path]]:
     """Run id → the files of its archive."""
     found: dict[str, list[Path]] = {}
     for path in below(folder):
-        for suffix in (TARBALL, *ALL_SIDECARS):
+        for suffix in (TARBALL, REMOTE, *ALL_SIDECARS):
             if path.name.endswith(suffix) and path.name[0] != ".":
                 found.setdefault(path.name.removesuffix(suffix), []).append(path)
     return found

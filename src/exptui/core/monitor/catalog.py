@@ -81,6 +81,7 @@ class Snapshot(msgspec.Struct, frozen=True):
     said: dict[str, dict[str, str]] = {}  # by run: tags and notes, as a filter asks for them
     directions: Directions = BY_NAME
     slots: int = 1
+    checkpoints: str = "all"  # which an archive keeps
     free: int = 0
     problems: tuple[str, ...] = ()
     unread: int = 0
@@ -154,6 +155,7 @@ class Catalog:
             said=notes.said if notes else {},
             directions=settings.metrics if settings else BY_NAME,
             slots=settings.queue.slots if settings else 1,
+            checkpoints=settings.archive.checkpoints if settings else "all",
             free=free_bytes(space.root) // FREE_STEP * FREE_STEP,
             problems=tuple(problems),
         )

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from exptui.core.archive import attested
 from exptui.core.audit import RESTORATION
 from exptui.core.files import Cancel, Progress
 from exptui.core.monitor.catalog import ArchiveRow, RunRow
 from exptui.core.monitor.text import clean
 from exptui.core.runs.run import RunState
 from exptui.tui import present
-from exptui.tui.screens.looking import Looking
+from exptui.tui.screens.housekeeping import Housekeeping
 
 if TYPE_CHECKING:
     from exptui.core.audit.request import Cost, Options
@@ -28,7 +28,7 @@ def _incomplete(row: RunRow) -> bool:
     return row.view.state not in (RunState.FINISHED, RunState.EXTERNAL)
 
 
-class Actions(Looking):
+class Actions(Housekeeping):
     """Runs and archives: what the keys do to them."""
 
     # Runs
@@ -167,31 +167,6 @@ class Actions(Looking):
             f"Stop {row.run_id}?", lines, ("y", "stops it"), lambda: self._operate("stop", row.run_id, work)
         )
 
-    def action_delete(self) -> None:
-        """Runs to the trash, after a yes."""
-        runs = self._runs()
-        if not runs:
-            return
-        names = [row.run_id for row in runs]
-        lines: list[Line] = [[(clean(name, 200), "")] for name in names[:12]]
-        lines += [[(f"… and {len(names) - 12} more", "muted")]] if len(names) > 12 else []
-        lines.append([("U takes the last one back.", "muted")])
-
-        def work() -> str:
-            for name in names:
-                self.workspace.remove(name)
-            return f"{len(names)} in the trash; U takes the last one back"
-
-        self._confirm(f"Move {len(names)} to the trash?", lines, ("y", "moves"), lambda: self._do(work))
-
-    def action_undo(self) -> None:
-        """The run removed last comes back."""
-        self._do(lambda: f"{self.workspace.undo_remove().name} is back")
-
-    def _operate(self, what: str, run_id: str, work: Callable[[Progress, Cancel], tuple[str, bool]]) -> None:
-        if not self.bridge.operate(f"{what} {run_id}", f"{what} {run_id}", work):
-            self.say(f"{what} {run_id} goes on already; Esc cancels it", good=False)
-
     # Archive
 
     def action_archive(self) -> None:
@@ -207,6 +182,9 @@ class Actions(Looking):
             [],
             [("The directory in results/ is removed once the archive was read back and committed.", "")],
         ]
+        if (which := self.snapshot.checkpoints) != "all":
+            kept = "Of its checkpoints only the last is kept" if which == "last" else "No checkpoint is kept"
+            lines.append([(f"{kept}, of the others the digest.", "warn")])
         if any(map(_incomplete, runs)):
             lines.append([("Not FINISHED: it can be kept, but never REPRODUCED.", "warn")])
 
@@ -231,7 +209,9 @@ class Actions(Looking):
                     "was archived already" if sealed.already else f"archived, {present.size(sealed.gz_size)}"
                 )
                 left = f"; not kept, empty: {', '.join(sealed.skipped)}" if sealed.skipped else ""
-                said.append(f"{row.run_id} {how}{left}")
+                count = present.plural(len(sealed.attested), "file")
+                gone = f"; {count} attested, not kept" if sealed.attested else ""
+                said.append(f"{row.run_id} {how}{gone}{left}")
             return "\n".join(said[:6] + ([f"and {len(said) - 6} more"] if len(said) > 6 else [])), True
 
         self._operate("archive", runs[0].run_id if len(runs) == 1 else present.plural(len(runs), "run"), work)
@@ -248,6 +228,8 @@ class Actions(Looking):
 
             def work(progress: Progress, cancel: Cancel) -> tuple[str, bool]:
                 found = self.workspace.check(row.run_id, read_data=True, progress=progress, cancel=cancel)
+                if found.unread:
+                    return f"{row.run_id} was not read: {found.unread}", False
                 if found.problems:
                     return f"{row.run_id} is CORRUPT\n" + "\n".join(found.problems), False
                 return f"{row.run_id} is intact", True
@@ -259,8 +241,10 @@ class Actions(Looking):
         if row := self._archived():
 
             def work(progress: Progress, cancel: Cancel) -> tuple[str, bool]:
-                self.workspace.restore(row.run_id, progress=progress, cancel=cancel)
-                return f"{row.run_id} is in results/ again", True
+                place = self.workspace.restore(row.run_id, progress=progress, cancel=cancel)
+                gone = len(attested.read(place))
+                left = f"; {present.plural(gone, 'file')} attested only, not restored" if gone else ""
+                return f"{row.run_id} is in results/ again{left}", True
 
             self._operate("restore", row.run_id, work)
 
@@ -318,6 +302,10 @@ class Actions(Looking):
         def answered(answer: str | None) -> None:
             if answer == "c":
                 self.action_check()
+            elif answer in ways and isinstance(row, ArchiveRow) and row.archived.place:
+                self._operate(
+                    "fetch", name, lambda _, cancel: (self._fetched(name, ways[answer], cancel), True)
+                )
             elif answer in ways:
                 self._do(lambda: self._verify(name, ways[answer]))
 
@@ -333,6 +321,10 @@ class Actions(Looking):
     def _verify(self, name: str, options: Options) -> str:
         self.workspace.verify(self.workspace.request(name, options))
         return f"verifying {name}"
+
+    def _fetched(self, name: str, options: Options, cancel: Cancel) -> str:
+        self.workspace.fetch(name, cancel=cancel)
+        return self._verify(name, options)
 
     def _cancel_verification(self, run_id: str, directory: str) -> None:
         """After a yes; nothing of it stays."""

@@ -85,8 +85,8 @@ class Drawn:
             space.archive(self.run_id, keep=True, incomplete=True)
             if self.changed:
                 (path / "more.txt").write_text("written since")
-        for inner in (*path.rglob("*"), path):
-            os.utime(inner, (then, then))
+        for inner in (*path.rglob("*"), path, space.results / self.run_id):
+            os.utime(inner, (then, then), follow_symlinks=False)
 
     @property
     def whole_in_archive(self) -> bool:
