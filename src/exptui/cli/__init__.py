@@ -16,7 +16,7 @@ from exptui.core.monitor.text import clean
 # Each command is a function of its name; only the module here that has it is imported.
 MODULES = {
     "archives": ("archive", "check", "verify", "restore", "push", "fetch"),
-    "compared": ("diff", "tag", "note"),
+    "compared": ("diff", "report", "tag", "note"),
     "doctor": ("doctor",),
     "house": ("du", "rm", "prune"),
     "lists": ("ls", "show"),

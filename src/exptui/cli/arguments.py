@@ -63,7 +63,9 @@ def parser(first: str = "") -> argparse.ArgumentParser:
     )
     init.usage = "exptui init [-h] [-- COMMAND …]"
     for group in (
-        [_lists] if first in ("ls", "show", "diff") else [_runs, _lists, _house, _archives, _verify, _doctor]
+        [_lists]
+        if first in ("ls", "show", "diff", "report")
+        else [_runs, _lists, _house, _archives, _verify, _doctor]
     ):
         group(add)
     return top
@@ -164,6 +166,12 @@ def _lists(add: Add) -> None:
     form.add_argument("--csv", action="store_true", help="a line for each run, a column for what differs")
     _json(form)
     diff.add_argument("--markdown", action="store_true", help="also write results/comparisons/<…>.md")
+    report = add("report", "one HTML file about runs or archives, for somebody without a terminal")
+    report.add_argument("runs", nargs="+", metavar="RUN", help="the first is the baseline of the others")
+    report.add_argument("--html", action="store_true", help="the one form there is, so it may be left out")
+    report.add_argument(
+        "-o", "--output", metavar="FILE", help="where to write it (default: results/comparisons/<…>.html)"
+    )
     tag = add("tag", "tag runs or archives with a word; exptui ls --filter tag:WORD finds them")
     tag.add_argument("runs", nargs="+", metavar="RUN")
     tag.add_argument("name", metavar="TAG")

@@ -1,9 +1,10 @@
-"""Runs side by side, and what is said of them: `diff`, `tag`, `note`."""
+"""Runs side by side, and what is said of them: `diff`, `report`, `tag`, `note`."""
 
 from __future__ import annotations
 
 import argparse
 import sys
+from pathlib import Path
 
 from exptui.cli.exits import OK
 from exptui.cli.lists import print_json
@@ -44,4 +45,11 @@ def diff(arguments: argparse.Namespace) -> int:
         print(export.as_csv(found) if arguments.csv else report.markdown(found, plain=True), end="")
     if arguments.markdown:
         print(f"wrote {clean(str(workspace.write_comparison(found)))}", file=sys.stderr)
+    return OK
+
+
+def report(arguments: argparse.Namespace) -> int:
+    """Write a page for somebody without a terminal."""
+    path = Path(arguments.output) if arguments.output else None
+    print(clean(str(Workspace.find(arguments.workspace).write_report(arguments.runs, path))))
     return OK

@@ -5,18 +5,19 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from exptui.core import notes
 from exptui.core.contents import Contents
-from exptui.core.errors import UsageError
-from exptui.core.files import sha256_bytes, storage_errors, write_atomic
+from exptui.core.errors import CorruptError, UsageError
+from exptui.core.files import read_json, sha256_bytes, storage_errors, write_atomic
 from exptui.core.runs.run import stem_of
 
 if TYPE_CHECKING:
     from exptui.core.compare.comparison import Comparison
     from exptui.core.compare.sides import Side
     from exptui.core.monitor.metrics import Metrics
+    from exptui.core.page.subject import Subject
 
 NAME = 200  # bytes of a file name
 
@@ -108,13 +109,46 @@ class Compared(Contents):
         """Write `results/comparisons/<baseline>_vs_<candidate>.md`, replacing an older one of the same runs."""
         from exptui.core.compare.report import markdown
 
-        directory = self.results / "comparisons"
-        name, (first, *others) = "_vs_".join(comparison.runs), comparison.runs
-        if len(os.fsencode(name)) > NAME:
-            digest = sha256_bytes(os.fsencode("\n".join(comparison.runs)))[:8]
-            name = f"{first}_vs_{len(others)}_others_{digest}"
-        with storage_errors("write the comparison"):
-            directory.mkdir(exist_ok=True)
-            path = directory / f"{name}.md"
-            write_atomic(path, markdown(comparison).encode())
+        return self._write(comparison.runs, ".md", markdown(comparison))
+
+    def write_report(self, names: Sequence[str], path: Path | None = None) -> Path:
+        """Write one run, or several side by side, as an HTML file of its own; without a path beside the comparisons.
+
+        Raises:
+            UsageError: no such run.
+        """
+        from exptui.core.compare.comparison import compare
+        from exptui.core.page.document import document
+
+        ids = list(dict.fromkeys(map(self.known, names)))
+        subjects = [self._subject(run_id) for run_id in ids]
+        found = compare([subject.side for subject in subjects], self.settings.metrics)
+        return self._write(ids, ".html", document(subjects, found, self.settings.metrics), path)
+
+    def _subject(self, run_id: str) -> Subject:
+        """A run as the report tells of it."""
+        from exptui.core.archive.listing import MANIFEST, beside, card_of
+        from exptui.core.page import subject
+
+        side, seen = self._side(run_id, None), tuple(self.verdicts(run_id))
+        if (self.results / run_id).is_dir():
+            return subject.of_run(side, self.view(self.results / run_id), seen)
+        path = self.archived(run_id)
+        try:
+            about = read_json(beside(self.archives, run_id, MANIFEST), dict[str, Any])
+        except (OSError, CorruptError):  # the side says so
+            about = {}
+        return subject.of_archive(side, about, card_of(path) or {}, self.identity(run_id), seen)
+
+    def _write(self, runs: Sequence[str], suffix: str, text: str, path: Path | None = None) -> Path:
+        """A page about these runs; without a path in `results/comparisons/`, replacing an older one."""
+        with storage_errors("write the page"):
+            if path is None:
+                name, (first, *others) = "_vs_".join(runs), runs
+                if len(os.fsencode(name)) > NAME:
+                    digest = sha256_bytes(os.fsencode("\n".join(runs)))[:8]
+                    name = f"{first}_vs_{len(others)}_others_{digest}"
+                (self.results / "comparisons").mkdir(parents=True, exist_ok=True)
+                path = self.results / "comparisons" / f"{name}{suffix}"
+            write_atomic(path, text.encode())
         return path

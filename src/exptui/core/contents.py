@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from exptui.core.archive.listing import Archived
     from exptui.core.audit.report import AuditReport
     from exptui.core.audit.session import State
+    from exptui.core.audit.statement import Seen
     from exptui.core.configs.config import Config
     from exptui.core.runs.launch import Places
     from exptui.core.settings import Settings
@@ -180,6 +181,22 @@ class Contents:
 
         found = (session.report(path) for path in session.audits(self.archives, run_id))
         return [report for report in found if report is not None]
+
+    def identity(self, run_id: str) -> str:
+        """That of the archive of a run, as the ledger has it; empty where there is none."""
+        if not self.has_archives():
+            return ""
+        from exptui.core.archive import ledger
+
+        return ledger.identities(ledger.read(self.archives)[0]).get(run_id, "")
+
+    def verdicts(self, run_id: str) -> list[Seen]:
+        """What is known of a run being run again, the newest first; of another archive of that name nothing."""
+        from exptui.core.audit import statement
+
+        of_it = "", self.identity(run_id)
+        found = [statement.Seen(statement.of(report)) for report in self.audits(run_id)]
+        return [one for one in found if one.statement.identity in of_it]
 
 
 def _may_be_run(entry: os.DirEntry[str]) -> bool:

@@ -5,14 +5,14 @@ from __future__ import annotations
 import math
 import re
 import textwrap
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from exptui.core.audit import report as audit
 from exptui.core.audit.report import AuditReport
 from exptui.core.audit.session import State
+from exptui.core.curves.phases import grouped, held_out
 from exptui.core.curves.series import Series
-from exptui.core.directions import BY_NAME, Directions
 from exptui.core.monitor.catalog import ArchiveRow, ConfigRow, RunRow, Snapshot
 from exptui.core.monitor.detail import Detail, FileFact
 from exptui.core.monitor.progress import total
@@ -26,8 +26,6 @@ from exptui.tui.widgets.rows import Row
 if TYPE_CHECKING:
     from exptui.core.monitor.machine import Machine
 
-HELD_OUT = present.HELD_OUT
-PHASE = re.compile(rf"((?:train|{'|'.join(HELD_OUT)})(?:_\d+)?)[-_/.](.+)", re.DOTALL)
 Line = list[Span]
 
 BAR = 30
@@ -253,27 +251,6 @@ def _at_step(series: Mapping[str, Series], name: str, step: int | None) -> float
     """The value of a metric at a step, or the last one before it."""
     known = {key: one.before(math.inf if step is None else step) for key, one in series.items()}
     return present.value_of({key: value for key, value in known.items() if value is not None}, name)
-
-
-def grouped(series: Mapping[str, Series]) -> dict[str, dict[str, Series]]:
-    """`train_loss` and `validate_loss` belong together: base name → {the phase, or the name itself: series}."""
-    groups: dict[str, dict[str, Series]] = {}
-    for name, one in series.items():
-        phase, base = found.groups() if (found := PHASE.fullmatch(name)) else (name, name)
-        groups.setdefault(base, {})[phase] = one
-    return groups
-
-
-def leading(names: Iterable[str], directions: Directions = BY_NAME) -> list[str]:
-    """Base names in the order in which their charts count: those that tell better from worse before the others."""
-    order = (1, -1, 0)
-    return sorted(names, key=lambda n: (n != "loss", n != "accuracy", order.index(directions.of(n))))
-
-
-def held_out(group: Mapping[str, Series], base: str) -> Series | None:
-    """The curve of a group that stands for a run: not that of its training, where there is another."""
-    first = sorted(group, key=lambda name: (not name.startswith(HELD_OUT), name != base))
-    return group[first[0]] if first else None
 
 
 def curves(base: str, detail: Detail, others: Sequence[tuple[str, Mapping[str, Series]]] = ()) -> list[Curve]:

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from exptui.core.curves.phases import HELD_OUT
 from exptui.core.directions import BY_NAME, Directions
 from exptui.core.monitor.catalog import ArchiveRow, ConfigRow, RunRow
 from exptui.core.monitor.text import clean
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
 Tone = Literal["", "good", "bad", "warn", "accent", "muted", "bold"]
 Span = tuple[str, Tone]
 
-HELD_OUT = ("validate", "validation", "valid", "val", "eval", "test")
 STATES: dict[RunState, tuple[str, Tone]] = {
     RunState.QUEUED: ("◌", "muted"),
     RunState.RUNNING: ("▶", "accent"),

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from exptui.core.audit.compare import FileAudit
 from exptui.core.audit.report import AuditReport, Change, Verdict
+from exptui.core.curves import phases
 from exptui.core.curves.series import Series
 from exptui.tui import overview, present
 from exptui.tui.commands import COMMANDS, bindings
@@ -73,7 +74,7 @@ def test_metrics_are_found_by_their_base_name() -> None:
 
 
 def test_train_and_validate_share_a_chart() -> None:
-    groups = overview.grouped(dict.fromkeys(("train_loss", "validate_loss", "val/acc", "lr"), Series.of(())))
+    groups = phases.grouped(dict.fromkeys(("train_loss", "validate_loss", "val/acc", "lr"), Series.of(())))
     assert {base: list(members) for base, members in groups.items()} == {
         "loss": ["train", "validate"],
         "acc": ["val"],
@@ -87,15 +88,15 @@ def test_train_and_validate_share_a_chart() -> None:
         "time/fps",
         "ep_rew_mean",
     )
-    groups = overview.grouped(dict.fromkeys(names, Series.of(())))
+    groups = phases.grouped(dict.fromkeys(names, Series.of(())))
     assert {base: list(members) for base, members in groups.items()} == {
         "logloss": ["train", "validation"],
         "auc": ["validation_0", "valid_1"],
         "time/fps": ["time/fps"],
         "ep_rew_mean": ["ep_rew_mean"],
     }
-    assert overview.leading(groups) == ["auc", "ep_rew_mean", "logloss", "time/fps"]
-    assert overview.leading(("lr", "mse", "accuracy", "f1", "loss")) == [
+    assert phases.leading(groups) == ["auc", "ep_rew_mean", "logloss", "time/fps"]
+    assert phases.leading(("lr", "mse", "accuracy", "f1", "loss")) == [
         "loss",
         "accuracy",
         "f1",
@@ -107,10 +108,10 @@ def test_train_and_validate_share_a_chart() -> None:
 
 def test_the_curve_that_stands_for_a_run_is_of_no_training() -> None:
     one, other, last = (Series.of(((1, at),)) for at in (0.0, 1.0, 2.0))
-    assert overview.held_out({"train": one, "loss": other}, "loss") is other
-    assert overview.held_out({"train": one, "loss": other, "validation_0": last}, "loss") is last
-    assert overview.held_out({"train": one}, "loss") is one
-    assert overview.held_out({}, "loss") is None
+    assert phases.held_out({"train": one, "loss": other}, "loss") is other
+    assert phases.held_out({"train": one, "loss": other, "validation_0": last}, "loss") is last
+    assert phases.held_out({"train": one}, "loss") is one
+    assert phases.held_out({}, "loss") is None
 
 
 def test_an_audit_leads_with_the_divergence() -> None:

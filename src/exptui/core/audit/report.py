@@ -56,6 +56,17 @@ def mismatch_facts(mismatch: Mismatch | None) -> dict[str, Any]:
     }
 
 
+class Machine(msgspec.Struct, frozen=True, kw_only=True):
+    """Where a verification was made; `id` tells machines apart and nothing else."""
+
+    id: str
+    host: str
+    user: str
+    cpu: str
+    system: str
+    libc: str
+
+
 SegmentStatus = Literal["equal", "differs", "failed", "unknown"]
 
 
@@ -101,6 +112,7 @@ class AuditReport(msgspec.Struct, frozen=True, kw_only=True):
     started_at: str = ""
     ended_at: str = ""
     kept: str = ""  # where the re-run is, when it was kept
+    machine: Machine | None = None  # None: made before this was recorded
 
     @property
     def diverged_files(self) -> list[FileAudit]:

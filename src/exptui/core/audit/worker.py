@@ -11,7 +11,7 @@ from pathlib import Path
 import msgspec
 
 from exptui.core.archive import ledger
-from exptui.core.audit import session
+from exptui.core.audit import session, statement
 from exptui.core.audit.report import AuditReport, Verdict
 from exptui.core.audit.request import Request
 from exptui.core.audit.session import REQUEST, STATE, State
@@ -58,7 +58,7 @@ class Worker:
             settings = load_settings(self.root / "exptui.toml")
             places = Places(self.root.parent, self.root / "results")
             verification = Verification(self.request, self.directory, settings, places, self.cancel)
-            found = verification.run(self.phase)
+            found = msgspec.structs.replace(verification.run(self.phase), machine=statement.here())
         except Cancelled:
             session.discard(self.directory)
             return
@@ -74,7 +74,13 @@ class Worker:
         archives = self.root / "archive"
         if not found.identity or Path(found.source).parent != archives:
             return found
-        facts = {"verdict": found.verdict.value, "audit": self.directory.name}
+        stated = statement.of(found)
+        facts = {
+            "verdict": found.verdict.value,
+            "audit": self.directory.name,
+            "machine": stated.place,
+            "statement": stated.digest,
+        }
         try:
             ledger.append(archives, ledger.event("verified", found.run_id, found.identity, **facts))
         except ExptuiError as error:

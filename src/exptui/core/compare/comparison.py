@@ -156,9 +156,9 @@ def _measured(
     ends = {one[-1][0] for one in series if one is not None}
     measures = {"final": [side.metrics.final.get(name) for side in sides]}
     if direction and ends:
-        best = [None if one is None else _best(one, direction) for one in series]
-        if token(best) != token(measures["final"]):
-            measures["best"] = best
+        tops = [None if one is None else best(one, direction) for one in series]
+        if token(tops) != token(measures["final"]):
+            measures["best"] = tops
     step = min(ends) if at is None and len(ends) > 1 else at
     if step is not None and ends:
         measures[f"step {step:g}"] = [None if one is None else one.before(step) for one in series]
@@ -170,7 +170,8 @@ def _measured(
             yield Measured(name, measure, direction, tuple(values), tuple(estimates), (None, *contrasts))
 
 
-def _best(series: Series, direction: int) -> float | None:
+def best(series: Series, direction: int) -> float | None:
+    """The greatest or least finite value."""
     values = series.column.usable(0, series.count, positive=False)
     return (max(values) if direction > 0 else min(values)) if len(values) else None
 

@@ -42,11 +42,9 @@ def markdown(comparison: Comparison, *, plain: bool = False) -> str:
         page.table(("", "runs", "n"), legend, "")
     for section in sections(comparison):
         page.line(f"## {section.head.capitalize()}")
-        page.table(*_differing(section.rows, comparison), section.nothing)
+        page.table(*differing_table(section.rows, comparison), section.nothing)
     page.line("## Metrics")
-    page.table(
-        *(_paired if comparison.pair else _listed)(comparison), "the same" if comparison.equal else "none"
-    )
+    page.table(*metrics_table(comparison), "the same" if comparison.equal else "none")
     if comparison.equal:
         page.line("The same everywhere: " + page.text(", ".join(comparison.equal)))
     page.bullets("Notes", comparison.notes)
@@ -63,7 +61,7 @@ def markdown(comparison: Comparison, *, plain: bool = False) -> str:
     return "\n\n".join(page.parts) + "\n"
 
 
-def _differing(rows: Sequence[tuple[str, Spread]], comparison: Comparison) -> Table:
+def differing_table(rows: Sequence[tuple[str, Spread]], comparison: Comparison) -> Table:
     """Of two sides a column for each, of more a line for each value."""
     if comparison.pair:
         return ("key", *_sides(comparison)), [(key, some[0][0], some[-1][0]) for key, some in rows]
@@ -72,6 +70,11 @@ def _differing(rows: Sequence[tuple[str, Spread]], comparison: Comparison) -> Ta
         for key, some in rows
         for at, (text, numbers) in enumerate(some)
     ]
+
+
+def metrics_table(comparison: Comparison) -> Table:
+    """Of two sides a line for each metric; of more one for each metric and group, as `ranked` has them."""
+    return (_paired if comparison.pair else _listed)(comparison)
 
 
 def _sides(comparison: Comparison) -> tuple[str, str]:

@@ -118,7 +118,7 @@ def fingerprint(
         "code": code_digest(recipe.code, home),
         "program": sha256_file(program)[0],
         "packages": packages(program),
-        "cpu": _cpu(),
+        "cpu": cpu(),
         "machine": platform.machine(),
         "kernel": platform.release(),
         "libc": " ".join(platform.libc_ver()),
@@ -142,7 +142,8 @@ def packages(program: Path) -> dict[str, str]:
     return dict(sorted(name.removesuffix(".dist-info").rpartition("-")[::2] for name in names))
 
 
-def _cpu() -> dict[str, str]:
+def cpu() -> dict[str, str]:
+    """Its model and flags."""
     try:
         text = Path("/proc/cpuinfo").read_text()
     except OSError:

@@ -16,12 +16,13 @@ from textual.screen import Screen
 from exptui.core.compare import words
 from exptui.core.compare.comparison import Comparison, letter
 from exptui.core.compare.sides import NUMBERS, numbers_of
+from exptui.core.curves import phases
 from exptui.core.curves.series import Series
 from exptui.core.curves.store import Curves, Store
 from exptui.core.monitor.metrics import Metrics
 from exptui.core.monitor.text import clean
 from exptui.core.workspace import Workspace
-from exptui.tui import comparison, overview, present
+from exptui.tui import comparison, present
 from exptui.tui.braille import Curve
 from exptui.tui.bridge import Bridge
 from exptui.tui.messages import Answered, Failed
@@ -125,8 +126,8 @@ class CompareScreen(Screen[None]):
 
     def _names(self) -> list[str]:
         """The metrics that have curves, by their base names, the leading ones first."""
-        names = dict.fromkeys(base for one in self.read.values() for base in overview.grouped(one.series))
-        return overview.leading(names)
+        names = dict.fromkeys(base for one in self.read.values() for base in phases.grouped(one.series))
+        return phases.leading(names)
 
     def _draw(self, found: Found) -> None:
         """Show the curves as far as they were read, and ask for the rest; then for the metrics."""
@@ -153,7 +154,7 @@ class CompareScreen(Screen[None]):
             chart.show([curve for some in curves for curve in some])
 
     def _curve(self, run_id: str, series: dict[str, Series], base: str) -> list[Curve]:
-        held = overview.held_out(overview.grouped(series).get(base, {}), base)
+        held = phases.held_out(phases.grouped(series).get(base, {}), base)
         if held is None:
             return []
         at, called = self._group(run_id)

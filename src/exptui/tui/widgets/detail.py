@@ -11,6 +11,7 @@ from textual.content import Content
 from textual.message import Message
 from textual.widget import Widget
 
+from exptui.core.curves import phases
 from exptui.core.monitor.catalog import RunRow
 from exptui.core.monitor.text import clean
 from exptui.tui import present
@@ -155,9 +156,7 @@ class DetailPane(Vertical):
             (clean(state, 80), STYLES[tone]),
         )
         entitle(self, Content.assemble(*parts))
-        self.groups = {
-            base: overview.curves(base, detail, others) for base in overview.grouped(detail.series)
-        }
+        self.groups = {base: overview.curves(base, detail, others) for base in phases.grouped(detail.series)}
         self._fill()
 
     def show_machine(self, machine: Machine | None) -> None:
@@ -213,11 +212,10 @@ class DetailPane(Vertical):
 
     def _overview(self, detail: Detail) -> None:
         """The facts, two charts, loss first, and as much of the log as there is room for."""
-        from exptui.tui import overview
 
         used = self._facts(detail)
         assert self.snapshot is not None
-        names = overview.leading(self.groups, self.snapshot.directions)[:2]
+        names = phases.leading(self.groups, self.snapshot.directions)[:2]
         self._curves(names, detail.share)
         self._room = max(0, self.size.height - 6 - used - (CHART_HEIGHT if names else 0))
         self.show_tail(detail.log)
