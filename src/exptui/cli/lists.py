@@ -14,7 +14,7 @@ from exptui.cli.exits import OK
 from exptui.core.errors import ExptuiError
 from exptui.core.monitor.text import clean
 from exptui.core.notes import Notes
-from exptui.core.runs.run import RunState, RunView, config_problem, stem_of
+from exptui.core.runs.run import RunState, RunView, config_problem, directory_of, stem_of
 from exptui.core.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -215,12 +215,13 @@ def _json_of_runs(workspace: Workspace, runs: Runs, order: Sequence[int], notes:
         run_id, state = table.ids[at], table.state(at)
         external = state is RunState.EXTERNAL
         if run_id not in runs.whole and not table.shortened[at]:
-            record = None if external else verbatim(results, run_id)
+            path = str(directory_of(workspace.results, run_id)) if "/" in run_id else f"{above}/{run_id}"
+            record = None if external else verbatim(results, path if "/" in run_id else run_id)
             if record or external:
-                facts = _facts(run_id, f"{above}/{run_id}", state, record=record)
+                facts = _facts(run_id, path, state, record=record)
                 known = {"config": table.flat(at), "metrics": table.final(at)}
                 return {**facts, **known, **_noted(notes, run_id)}
-        row = runs.whole.get(run_id) or read_ended(workspace.view(workspace.results / run_id))
+        row = runs.whole.get(run_id) or read_ended(workspace.view(directory_of(workspace.results, run_id)))
         known = {"config": row.flat, "metrics": row.final}
         return {**facts_of(row.view), **known, **_noted(notes, run_id)}
 

@@ -18,7 +18,7 @@ from exptui.core.configs.grid import parse_axes
 from exptui.core.errors import UsageError
 from exptui.core.monitor.logs import LogTail
 from exptui.core.monitor.text import clean, clean_line
-from exptui.core.runs.run import RunState, RunView
+from exptui.core.runs.run import RunState, RunView, directory_of
 from exptui.core.workspace import Workspace
 
 
@@ -139,7 +139,7 @@ def _started(workspace: Workspace, arguments: argparse.Namespace, starting: Iter
 
 def _follow(workspace: Workspace, run_id: str, lines: int) -> RunView:
     """Print the last lines of a log and what is appended until the run ends; with 0 lines only wait."""
-    tail = LogTail(workspace.results / run_id / "trainer.log", lines)
+    tail = LogTail(directory_of(workspace.results, run_id) / "trainer.log", lines)
     for view in workspace.wait(run_id):  # noqa: B007  the last one is what counts
         for line in tail.read() if lines else ():
             print(clean_line(line), flush=True)

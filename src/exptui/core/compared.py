@@ -11,7 +11,7 @@ from exptui.core import notes
 from exptui.core.contents import Contents
 from exptui.core.errors import CorruptError, UsageError
 from exptui.core.files import read_json, sha256_bytes, storage_errors, write_atomic
-from exptui.core.runs.run import stem_of
+from exptui.core.runs.run import directory_of, stem_of
 
 if TYPE_CHECKING:
     from exptui.core.compare.comparison import Comparison
@@ -97,8 +97,8 @@ class Compared(Contents):
     def _side(self, run_id: str, numbers: Callable[[Path], Metrics] | None) -> Side:
         from exptui.core.compare import sides
 
-        if (self.results / run_id).is_dir():
-            view = self.view(self.results / run_id)
+        if (place := directory_of(self.results, run_id)).is_dir():
+            view = self.view(place)
             return sides.of_run(view, self._seed_key(view.stem), numbers or sides.NUMBERS)
         return sides.of_archive(self.archived(run_id), self._seed_key(stem_of(run_id)))
 
@@ -131,8 +131,8 @@ class Compared(Contents):
         from exptui.core.page import subject
 
         side, seen = self._side(run_id, None), tuple(self.verdicts(run_id))
-        if (self.results / run_id).is_dir():
-            return subject.of_run(side, self.view(self.results / run_id), seen)
+        if (place := directory_of(self.results, run_id)).is_dir():
+            return subject.of_run(side, self.view(place), seen)
         path = self.archived(run_id)
         try:
             about = read_json(beside(self.archives, run_id, MANIFEST), dict[str, Any])
@@ -144,7 +144,8 @@ class Compared(Contents):
         """A page about these runs; without a path in `results/comparisons/`, replacing an older one."""
         with storage_errors("write the page"):
             if path is None:
-                name, (first, *others) = "_vs_".join(runs), runs
+                first, *others = (one.strip("./").replace("/", "_") if "/" in one else one for one in runs)
+                name = "_vs_".join((first, *others))
                 if len(os.fsencode(name)) > NAME:
                     digest = sha256_bytes(os.fsencode("\n".join(runs)))[:8]
                     name = f"{first}_vs_{len(others)}_others_{digest}"

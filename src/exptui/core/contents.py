@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+import shlex
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from exptui.core import notes
 from exptui.core.audit import RESTORATION
-from exptui.core.errors import ConfigError, CorruptError, StorageError, UsageError
+from exptui.core.errors import ConfigError, CorruptError, RunError, StorageError, UsageError
 from exptui.core.files import one_name, storage_errors
 from exptui.core.notes import Notes
 from exptui.core.runs import run
@@ -111,21 +112,48 @@ class Contents:
         """
         if one_name(name) and os.path.isdir(self.results / name):  # noqa: PTH112  False where it cannot be read
             return self.view(self.results / name)
+        from exptui.core.monitor import elsewhere
+
+        places = elsewhere.Elsewhere(self).look()
+        if path := elsewhere.exactly(places, name):
+            return self.view(path)
         matching = [v for v in self.list_runs() if v.stem == name.removesuffix(".toml")]
         if not matching:
+            found = elsewhere.ending(places, name)
+            if len(found) == 1:
+                return self.view(found[0].path)
+            if found:
+                several = " or ".join(place.name for place in found[:3])
+                raise UsageError(f"{name!r} can be {several}", "Name it by its path, as exptui ls does.")
             raise UsageError(f"no run {name!r} in {self.results}", "List what there is with: exptui ls")
         return matching[-1]
 
+    def own(self, name: str) -> RunView:
+        """A run as `show` finds it, to do something with it.
+
+        Raises:
+            UsageError: no such run.
+            RunError: it is none of exptui's, and only listed.
+        """
+        view = self.show(name)
+        if "/" in view.run_id:
+            raise RunError(
+                f"{view.run_id} is only listed here ([results] also): exptui changes nothing outside of results/",
+                f"To have exptui keep it, copy it: {shlex.join(('cp', '-r', str(view.path), f'{self.results}/'))}",
+            )
+        return view
+
     def view(self, path: Path) -> RunView:
         """A run by its directory, as it is now."""
+        name = run.id_of(self.results, path)
         try:
             record, state = run.observe(path)
         except CorruptError as error:
-            return RunView(path.name, path, RunState.EXTERNAL, None, error.message)
+            return RunView(name, path, RunState.EXTERNAL, None, error.message)
         except OSError as error:
-            return RunView(path.name, path, RunState.EXTERNAL, None, f"run.json: {error.strerror}")
+            return RunView(name, path, RunState.EXTERNAL, None, f"run.json: {error.strerror}")
         leftovers = record is not None and record.phase is run.Phase.EXITED and run.is_working(path, record)
-        return RunView(path.name, path, state, record, "", leftovers)
+        return RunView(name, path, state, record, "", leftovers)
 
     def has_archives(self) -> bool:
         """Whether there is an `archive/`.

@@ -28,7 +28,7 @@ class Kept(Launched):
         """A run, with all other commands kept away from it."""
         from exptui.core.runs.alone import alone
 
-        path = self.show(name).path
+        path = self.own(name).path
         with alone(self.archives, path.name):
             yield self.show(path.name)
 

@@ -56,7 +56,7 @@ class Launched(Compared):
         """Let a waiting run be the next one, or let the others go first until it is released."""
         from exptui.core.runs import queue
 
-        view = self.show(name)
+        view = self.own(name)
         queue.move(queue.lock_directory(self.results), view.run_id, how)
         return view
 

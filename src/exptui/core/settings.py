@@ -81,6 +81,12 @@ class Archives(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     remote: Remote = Remote()
 
 
+class Results(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Runs that exptui did not start."""
+
+    also: tuple[str, ...] = ()  # patterns of their directories, relative to the workspace; only listed
+
+
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The whole file; every part has a default."""
 
@@ -88,6 +94,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     trainers: tuple[TrainerSettings, ...] = ()
     queue: Queue = Queue()
     archive: Archives = Archives()
+    results: Results = Results()
     environment: EnvironmentPolicy = EnvironmentPolicy()
     inputs: dict[str, str] = {}  # the data the trainers read: name → path, relative to the project
     metrics: Directions = Directions()  # which are better lower or higher, where their names do not tell
@@ -125,6 +132,10 @@ def load(path: Path) -> Settings:
         ) from error
     alerts.rules(settings.alerts, path)
     _check_remote(path, settings.archive.remote)
+    if deep := next((one for one in settings.results.also if "**" in one), ""):
+        raise ConfigError(
+            f"{path}: results.also: {deep!r} has a **", "Write a * for each level of directories."
+        )
     for trainer in (settings.trainer, *settings.trainers):
         _check_progress(path, trainer.progress)
         _refuse_patterns(path, trainer.metrics)

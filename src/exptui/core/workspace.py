@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from exptui.core.errors import ArchiveError, UsageError
 from exptui.core.files import Cancel, Progress, storage_errors
 from exptui.core.kept import Kept
-from exptui.core.runs.run import RunState, RunView, config_problem
+from exptui.core.runs.run import RunState, RunView, config_problem, directory_of
 
 # A verb imports what it needs when it is called: none waits for what another one needs.
 if TYPE_CHECKING:
@@ -144,7 +144,7 @@ class Workspace(Kept):
         from exptui.core.archive.prepare import prepare
         from exptui.core.archive.seal import seal
 
-        signer, view = signature.signer(wanted=sign), self.show(name)
+        signer, view = signature.signer(wanted=sign), self.own(name)
         problem = view.problem or config_problem(view.path, view.record)
         whole = view.state in (RunState.FINISHED, RunState.EXTERNAL) and not problem
         if view.state.live or view.leftovers:
@@ -228,7 +228,10 @@ class Workspace(Kept):
         from exptui.core.audit.request import Options, request_for
         from exptui.core.audit.trust import asked
 
-        return asked(request_for(name, self.archives, self, options or Options()), self.archives, trust=trust)
+        found = request_for(name, self.archives, self, options or Options())
+        if "/" in found.run_id:
+            self.own(found.run_id)
+        return asked(found, self.archives, trust=trust)
 
     def follow(self, directory: Path) -> Iterator[State | AuditReport]:
         """How far a verification is; the last item is its report."""
@@ -261,7 +264,7 @@ class Workspace(Kept):
     def wait(self, run_id: str, poll: float = 0.1) -> Iterator[RunView]:
         """Look at a run until it is no longer live; the last view is how it ended."""
         while True:
-            view = self.view(self.results / run_id)
+            view = self.view(directory_of(self.results, run_id))
             yield view
             if not view.state.live:
                 return
@@ -275,6 +278,6 @@ class Workspace(Kept):
         """
         from exptui.core.runs import stop
 
-        view = self.show(name)
+        view = self.own(name)
         stop.stop(view, self.archives)
         return self.view(view.path)

@@ -173,14 +173,17 @@ class Bridge:
         from exptui.core.monitor.roster import Roster
 
         index = Index(places.cache(self.workspace.root) / "runs.sqlite3")
-        catalog, last, first = Catalog(self.workspace, Roster(self.workspace, index)), Snapshot(), True
+        roster = Roster(self.workspace, index)
+        catalog, last, first = Catalog(self.workspace, roster), Snapshot(), True
         watcher, pace, said, at_work, looked = Watcher(), Pace(), "", tuple[RunRow, ...](), 0.0
         while not self.stopping.is_set():
             live = self._live(last, at_work)
             changes: Iterable[frozenset[Path]] = (
                 (frozenset(),)
                 if first
-                else watcher.changes(self._places(), live, self.stopping, self._locks())
+                else watcher.changes(
+                    self._places() | set(roster.elsewhere.places), live, self.stopping, self._locks()
+                )
             )
             for found in changes:
                 if watcher.polling != said:

@@ -29,7 +29,7 @@ from exptui.core.runs.alone import alone
 from exptui.core.runs.run import RunState, RunView
 
 if TYPE_CHECKING:
-    from exptui.core.monitor.run_rows import Runs
+    from exptui.core.monitor.columns import Table
     from exptui.core.workspace import Workspace
 
 QUIET = 86_400.0
@@ -137,7 +137,8 @@ def plan(space: Workspace, rules: Rules) -> Plan:
     notes = space.notes
     problems: list[str] = []
     runs = once.all_runs(space, problems.append)
-    table, order = runs.table, runs.order
+    table = runs.table
+    order = [at for at in runs.order if "/" not in table.ids[at]]  # the others are only listed
     resting = [
         Ended(table.ids[at], table.stem(at), table.state(at), table.final(at))
         for at in order
@@ -147,7 +148,7 @@ def plan(space: Workspace, rules: Rules) -> Plan:
     archived = ledger.identities(ledger.read(space.archives)[0]) if space.has_archives() else {}
     verified = {name.rpartition("_")[0] for name in space.verification_states()}
     going, stays, links = list[Going](), list[Stays](), Links()
-    for at in _chosen(runs, rules, notes):
+    for at in _chosen(table, order, rules, notes):
         view = space.view(space.results / table.ids[at])
         usage = _Measured(view)
         if rules.older_than is not None and time.time() - _ended(table.when[at], usage) < rules.older_than:
@@ -166,9 +167,8 @@ def plan(space: Workspace, rules: Rules) -> Plan:
     return Plan(checkpoints_only=rules.checkpoints_only, going=going, stays=stays, problems=problems)
 
 
-def _chosen(runs: Runs, rules: Rules, notes: Notes) -> Iterable[int]:
+def _chosen(table: Table, order: list[int], rules: Rules, notes: Notes) -> Iterable[int]:
     """The rows that state and filter choose, oldest first."""
-    table, order = runs.table, list(runs.order)
     if rules.state:
         order = [at for at in order if table.state(at) == rules.state.upper()]
     return compress(order, passing(rules.filter, table, order, notes.said)) if rules.filter else order

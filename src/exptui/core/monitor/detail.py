@@ -19,7 +19,7 @@ from exptui.core.monitor.catalog import ArchiveRow, ConfigRow, RunRow
 from exptui.core.monitor.logs import WITHIN, LogTail
 from exptui.core.monitor.progress import unused
 from exptui.core.monitor.run_rows import Glimpse, Memory, read_run
-from exptui.core.runs.run import RunState, RunView, config_problem
+from exptui.core.runs.run import RunState, RunView, config_problem, directory_of
 
 if TYPE_CHECKING:
     from exptui.core.audit.report import AuditReport
@@ -112,7 +112,9 @@ def _with(detail: Detail, problems: tuple[str, ...]) -> Detail:
 
 def _curves(space: Workspace, view: RunView, baseline: str, store: Store) -> tuple[Curves, Curves]:
     """The curves of a run, and those of the pinned one where it is another."""
-    pinned = store.read(space.results / baseline) if baseline not in ("", view.run_id) else Curves()
+    pinned = (
+        store.read(directory_of(space.results, baseline)) if baseline not in ("", view.run_id) else Curves()
+    )
     return store.read(view.files), pinned
 
 

@@ -18,11 +18,11 @@ import time
 from array import array
 from collections import Counter
 from collections.abc import Callable, Hashable, Iterable, Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from exptui.core.monitor.catalog_index import HEAD, Index
 from exptui.core.monitor.columns import Entry, Table, group_of
+from exptui.core.monitor.elsewhere import Elsewhere, Place
 from exptui.core.monitor.pages import Page, add
 from exptui.core.monitor.run_rows import (
     Memory,
@@ -35,8 +35,8 @@ from exptui.core.monitor.run_rows import (
     same,
     view_of,
 )
-from exptui.core.monitor.stamps import folder_stamp, opened, stamps, unchanged
-from exptui.core.runs.run import RunState
+from exptui.core.monitor.stamps import changes, folder_stamp, opened, stamps, unchanged
+from exptui.core.runs.run import RunState, directory_of
 
 if TYPE_CHECKING:
     from exptui.core.workspace import Workspace
@@ -55,6 +55,7 @@ class Roster:
 
     def __init__(self, workspace: Workspace, index: Index, now: Callable[[], float] = time.time) -> None:
         self.workspace, self.index, self._now = workspace, index, now
+        self.elsewhere = Elsewhere(workspace)
         self.table = Table()
         self._memory = Memory()
         self._order = array("I")
@@ -87,7 +88,7 @@ class Roster:
     @property
     def problems(self) -> tuple[str, ...]:
         """What is not as it should be."""
-        return tuple(filter(None, (self.index.problem, self._problem)))
+        return (*filter(None, (self.index.problem, self._problem)), *self.elsewhere.problems)
 
     def look(self, baseline: str = "", *, every: bool = False) -> Runs:
         """The runs as they are now, as far as that can be told in a slice of time; the same object when nothing changed."""
@@ -110,7 +111,9 @@ class Roster:
             self._list(compare=False)
             self._compare(list(self.table.rows))
             self._swept, self._first_sweep = 0, False
-        elif self._young_results or self._results != _folder(self.workspace.results):
+        elif (
+            self._young_results or self._results != changes(self.workspace.results) or self.elsewhere.moved()
+        ):
             self._list(compare=False)
         self._read(self._may_have_moved())
         self._read_some()
@@ -148,10 +151,10 @@ class Roster:
         """Find what came and went; with `compare` also which directories changed."""
         rows, folders = self.table.rows, self.table.folders
         seen = bytearray(len(self.table))
-        self._results, self._problem = _folder(self.workspace.results), ""
+        self._results, self._problem = changes(self.workspace.results), ""
         self._young_results = 0 <= self._now() - self._results[1] / 1e9 < TICK
         try:
-            with os.scandir(self.workspace.results) as entries:
+            with self.elsewhere.and_results() as entries:
                 for entry in entries:
                     row = rows.get(entry.name)
                     if row is None:
@@ -170,10 +173,10 @@ class Roster:
         for name in [name for name, row in rows.items() if not seen[row]]:
             self._drop(name)
 
-    def _found(self, entry: os.DirEntry[str]) -> None:
-        """Something in results/ that is not known as it is now."""
+    def _found(self, entry: os.DirEntry[str] | Place) -> None:
+        """Something that may be a run and is not known as it is now."""
         name = entry.name
-        if name[0] == "." or name in NOT_RUNS or name in self._open:
+        if (name[0] == "." and "/" not in name) or name in NOT_RUNS or name in self._open:
             return
         try:
             found = entry.stat()
@@ -233,7 +236,7 @@ class Roster:
         Raises:
             OSError: it is not there, or no directory.
         """
-        path = self.workspace.results / name
+        path = directory_of(self.workspace.results, name)
         folder, files, changed = stamps(
             path
         )  # before anything is read: a change meanwhile is seen the next time
@@ -346,7 +349,8 @@ class Roster:
 
     def _publish(self, baseline: str, unread: int) -> Runs:
         if baseline and baseline not in self._whole and baseline in self.table.rows:
-            self._whole[baseline] = read_run(self.workspace.view(self.workspace.results / baseline), Memory())
+            pinned = directory_of(self.workspace.results, baseline)
+            self._whole[baseline] = read_run(self.workspace.view(pinned), Memory())
         if not self._changes and self._runs.whole == self._whole:
             self.unread = unread
             return self._runs
@@ -388,11 +392,3 @@ class Roster:
             if (stem := table.stem(row)) in self._counts[0]:
                 counts[stem] += 1 if is_new else -1
         self._order = order
-
-
-def _folder(path: Path) -> tuple[int, int, int]:
-    try:
-        found = path.stat()
-    except OSError:
-        return 0, 0, 0
-    return found.st_mtime_ns, found.st_ctime_ns, found.st_ino

@@ -16,7 +16,16 @@ from exptui.core.errors import ExptuiError
 from exptui.core.monitor.columns import Entry, Table
 from exptui.core.monitor.progress import said, total
 from exptui.core.monitor.stamps import METRIC_FILES, beside, file_stamp
-from exptui.core.runs.run import Phase, RunRecord, RunView, is_working, read_bytes, state_of
+from exptui.core.runs.run import (
+    Phase,
+    RunRecord,
+    RunView,
+    directory_of,
+    id_of,
+    is_working,
+    read_bytes,
+    state_of,
+)
 
 # What reads the files of a run is imported by those that read: a list whose runs are all in the index waits for none.
 if TYPE_CHECKING:
@@ -104,7 +113,9 @@ class Runs(Sequence[RunRow]):
         if (found := self.whole.get(run_id)) is not None:
             return found
         stamp = table.folders[row], table.files[row]
-        view = Glimpse(run_id, self._results / run_id, state, None, name=table.stem(row), stamp=stamp)
+        view = Glimpse(
+            run_id, directory_of(self._results, run_id), state, None, name=table.stem(row), stamp=stamp
+        )
         return RunRow(view, table.flat(row), table.final(row), None, None, 0.0)
 
     def find(self, run_id: str) -> RunRow | None:
@@ -235,7 +246,7 @@ def view_of(space: Workspace, path: Path) -> RunView:
         return space.view(path)
     if record.phase is not Phase.EXITED or is_working(path, record):
         return space.view(path)
-    return RunView(path.name, path, state_of(path, record), record)
+    return RunView(id_of(space.results, path), path, state_of(path, record), record)
 
 
 def entry_of(row: RunRow, folder: int, files: int) -> Entry:

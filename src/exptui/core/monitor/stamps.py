@@ -11,6 +11,8 @@ from itertools import compress
 from pathlib import Path
 from zlib import crc32
 
+from exptui.core.runs.run import directory_of
+
 FILES = (
     "run.json",
     "config.toml",
@@ -30,6 +32,15 @@ def file_stamp(path: Path) -> Hashable:
     except OSError:
         return None
     return stat.st_mtime_ns, stat.st_size, stat.st_ino
+
+
+def changes(path: Path | str) -> tuple[int, int, int]:
+    """What tells whether names came or went in a directory, or a file was written; zeros where it is not there."""
+    try:
+        found = os.stat(path)  # noqa: PTH116  of many
+    except OSError:
+        return 0, 0, 0
+    return found.st_mtime_ns, found.st_ctime_ns, found.st_ino
 
 
 def beside(path: Path) -> list[tuple[int, ...]]:
@@ -85,6 +96,8 @@ def unchanged(results: int, where: Path, name: str, folder: int, files: int) -> 
     Raises:
         OSError: it is not there.
     """
+    if "/" in name:  # elsewhere: the descriptor does not count
+        name = str(directory_of(where, name))
     if folder_stamp(os.stat(name, dir_fd=results)) != folder:
         return False
     facts = list[int]()

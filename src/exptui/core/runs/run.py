@@ -196,6 +196,22 @@ def stem_of(run_id: str) -> str:
     return STAMP.sub("", run_id) or run_id
 
 
+def directory_of(results: Path, run_id: str) -> Path:
+    """Where a run is: in results/, or by its path where it is none of exptui's (`[results] also`)."""
+    return results.parent.parent / run_id if "/" in run_id else results / run_id
+
+
+def id_of(results: Path, directory: Path) -> str:
+    """What a run is called: its name in results/, elsewhere its path from the project, with a slash in any case."""
+    if directory.parent == results:
+        return directory.name
+    project = results.parent.parent
+    if not directory.is_relative_to(project):
+        return str(directory)
+    path = str(directory.relative_to(project))
+    return path if "/" in path else f"./{path}"
+
+
 def write(directory: Path, record: RunRecord) -> None:
     """Replace run.json atomically and durably."""
     write_atomic(directory / "run.json", pretty_json(record))

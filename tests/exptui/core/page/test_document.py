@@ -37,6 +37,7 @@ HOSTILE = (
 )
 CURVES = 'i=0; while [ $i -lt 5 ]; do echo "{\\"epoch\\": $i, \\"train_loss\\": 0.$i, \\"val_loss\\": 0.5}"; i=$((i+1)); done'
 SCRIPT = f'{CURVES} > "$EXPTUI_OUTPUT/metrics.jsonl"; echo done > "$EXPTUI_OUTPUT/result.txt"'
+CURVE = [(0, 1.0), (5, 0.0), (9, 0.5)]
 VOID = {"meta", "path", "circle", "br"}
 
 
@@ -152,8 +153,8 @@ def test_a_curve_is_broken_where_it_is_not_finite() -> None:
 
 
 def test_training_is_dashed_and_each_group_has_its_letter() -> None:
-    lines = [Line(0, Series.of([(0, 1.0), (9, 0.1)]), train=True), Line(0, Series.of([(0, 1.0), (9, 0.1)]))]
-    svg = plot.chart("loss", [*lines, Line(1, Series.of([(0, 2.0), (9, 0.1)]))])
+    lines = [Line(0, Series.of(CURVE), train=True), Line(0, Series.of(CURVE))]
+    svg = plot.chart("loss", [*lines, Line(1, Series.of(CURVE))])
     assert svg.count('class="line g0 train"') == svg.count('class="line g0"') == 1
     letters = re.findall(r'class="letter g\d" x="[\d.]+" y="([\d.]+)" dy="4">([AB])<', svg)
     (above, _), (below, _) = letters

@@ -15,7 +15,7 @@ from typing import NamedTuple, Protocol
 from exptui.core.monitor.readers.protocol import Format
 
 LOG = "trainer.log"
-HPARAMS = ("hparams.yaml", "params.yaml")  # read by `hparams`
+HPARAMS = ("hparams.yaml", "params.yaml", "*.hydra/config.yaml", "args.json")  # read by `hparams`
 OWN = {
     "config.toml",
     "run.json",
@@ -137,7 +137,7 @@ def look(directory: Path) -> tuple[list[str], bool]:
                         found.append(folder + entry.name)
         except OSError:
             continue  # it went away, or is not ours to read
-        wanted = [one for one in below if one[0] != "." and one not in SKIPPED]
+        wanted = [one for one in below if (one[0] != "." or one == ".hydra") and one not in SKIPPED]
         if depth < DEPTH:
             queue += [(f"{folder}{one}/", depth + 1) for one in sorted(wanted, key=natural, reverse=True)]
     return found, False

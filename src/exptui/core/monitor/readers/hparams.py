@@ -1,4 +1,5 @@
-"""Hyperparameters beside a run's numbers, of a run without config.toml: Lightning's hparams.yaml, params.yaml of DVC.
+"""Hyperparameters beside a run's numbers, of a run without config.toml: Lightning's hparams.yaml, params.yaml of DVC,
+Hydra's own config, args.json.
 
 Only the YAML that these are written in is understood: mappings and lists by indentation, one value a line.
 """
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from exptui.core.monitor.readers.find import HPARAMS, look, matching, natural
+from exptui.core.monitor.readers.protocol import decoded
 
 LARGEST, LONGEST = 1 << 20, 4096  # bytes of a file and of a line
 DEEP = 32  # levels; what is deeper is no hyperparameter
@@ -41,7 +43,8 @@ def read(path: Path) -> dict[str, Any]:
         OSError: it cannot be read.
     """
     with path.open("rb") as file:
-        return parsed(file.read(LARGEST).decode(errors="replace"))
+        data = file.read(LARGEST)
+    return decoded(data) or {} if path.suffix == ".json" else parsed(data.decode(errors="replace"))
 
 
 def parsed(text: str) -> dict[str, Any]:
