@@ -21,6 +21,7 @@ MODULES = {
     "house": ("du", "rm", "prune"),
     "lists": ("ls", "show"),
     "runs": ("init", "run", "grid", "queue", "resume", "stop", "logs"),
+    "verdicts": ("verdict",),
 }
 
 

@@ -355,6 +355,16 @@ def _verify(add: Add) -> None:
         help="where it diverged, say which metrics and tensors are within it; the verdict stays DIVERGED",
     )
     _json(verify)
+    verdict = add("verdict", "what came of running archives again, on which machines; send yours, add theirs")
+    verdict.add_argument("run", nargs="?", metavar="ARCHIVE", help="all verdicts over it (default: a matrix)")
+    how = verdict.add_mutually_exclusive_group()
+    how.add_argument(
+        "-o", "--output", metavar="FILE", help="write the last one made here, signed with your key"
+    )
+    how.add_argument(
+        "--add", metavar="FILE", nargs="+", help="keep what others sent, if you allow their keys"
+    )
+    _json(verdict)
 
 
 def _doctor(add: Add) -> None:

@@ -173,14 +173,21 @@ def _ls_archive(rows: Sequence[ArchiveRow], notes: Notes, arguments: Arguments) 
         names = ("run_id", "identity", "verdict", "verified_at", "attested", "place")
         print_json(
             [
-                {**{n: getattr(r.archived, n) for n in names}, "metrics": r.final, **_noted(notes, r.run_id)}
+                {
+                    **{n: getattr(r.archived, n) for n in names},
+                    "verdicts": r.archived.heard,
+                    "metrics": r.final,
+                    **_noted(notes, r.run_id),
+                }
                 for r in rows
             ]
         )
         return
+    from exptui.core.archive.tally import summary
+
     for row in rows:
         one = row.archived
-        words = [clean(one.run_id), f"{one.gz_size:,} bytes", clean(one.verdict or "not verified")]
+        words = [clean(one.run_id), f"{one.gz_size:,} bytes", clean(summary(one.heard) or "not verified")]
         words += [f"at {clean(one.place)}"] if one.place else []
         words += [f"{one.attested} files attested, not kept"] if one.attested else []
         print("  ".join(words) + _tags(notes, one.run_id))

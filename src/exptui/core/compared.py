@@ -1,4 +1,4 @@
-"""What a person says of runs, and how runs compare: nothing here starts or moves one."""
+"""What people say of runs, how runs compare, and what is sent to others: nothing here starts or moves one."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from msgspec import structs
+
 from exptui.core import notes
 from exptui.core.contents import Contents
 from exptui.core.errors import CorruptError, UsageError
@@ -14,6 +16,7 @@ from exptui.core.files import read_json, sha256_bytes, storage_errors, write_ato
 from exptui.core.runs.run import directory_of, stem_of
 
 if TYPE_CHECKING:
+    from exptui.core.audit.statement import Seen, Statement
     from exptui.core.compare.comparison import Comparison
     from exptui.core.compare.sides import Side
     from exptui.core.monitor.metrics import Metrics
@@ -23,7 +26,7 @@ NAME = 200  # bytes of a file name
 
 
 class Compared(Contents):
-    """The verbs of `notes.json`, and the comparison."""
+    """The verbs of `notes.json`, of the comparison, and of what is shared."""
 
     def pin(self, run_id: str) -> None:
         """Make a run the baseline; the one that is it already is unpinned."""
@@ -125,12 +128,38 @@ class Compared(Contents):
         found = compare([subject.side for subject in subjects], self.settings.metrics)
         return self._write(ids, ".html", document(subjects, found, self.settings.metrics), path)
 
+    def write_verdict(self, name: str, path: Path) -> Statement:
+        """Sign the newest verdict of an archive and write it to a file; `name` as `verify` took it.
+
+        Raises:
+            UsageError: it was not verified here, or not as an archive.
+        """
+        from exptui.core.audit import exchange
+
+        run_id = Path(name).name.removesuffix(".tar.gz")
+        reports = self.audits(run_id) or self.audits(run_id := self.known(name))
+        if not reports:
+            raise UsageError(f"{run_id} was not verified here", f"Do it first: exptui verify {name}")
+        return exchange.write(reports[0], path)
+
+    def add_verdict(self, path: Path) -> tuple[Seen, bool]:
+        """Keep a verdict somebody sent beside its archive; returns it, and whether it is new.
+
+        Raises:
+            CorruptError, ArchiveError: it is refused, and nothing was changed.
+        """
+        from exptui.core.audit import exchange
+
+        run_id = exchange.read(path)[1].run_id
+        return exchange.add(path, self.archives, self.verdicts(run_id)[0])
+
     def _subject(self, run_id: str) -> Subject:
         """A run as the report tells of it."""
         from exptui.core.archive.listing import MANIFEST, beside, card_of
         from exptui.core.page import subject
 
-        side, seen = self._side(run_id, None), tuple(self.verdicts(run_id))
+        side, (verdicts, problems) = self._side(run_id, None), self.verdicts(run_id)
+        side, seen = structs.replace(side, problems=(*side.problems, *problems)), tuple(verdicts)
         if (place := directory_of(self.results, run_id)).is_dir():
             return subject.of_run(side, self.view(place), seen)
         path = self.archived(run_id)

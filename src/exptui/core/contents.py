@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shlex
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -137,6 +136,8 @@ class Contents:
         """
         view = self.show(name)
         if "/" in view.run_id:
+            import shlex
+
             raise RunError(
                 f"{view.run_id} is only listed here ([results] also): exptui changes nothing outside of results/",
                 f"To have exptui keep it, copy it: {shlex.join(('cp', '-r', str(view.path), f'{self.results}/'))}",
@@ -218,13 +219,18 @@ class Contents:
 
         return ledger.identities(ledger.read(self.archives)[0]).get(run_id, "")
 
-    def verdicts(self, run_id: str) -> list[Seen]:
-        """What is known of a run being run again, the newest first; of another archive of that name nothing."""
-        from exptui.core.audit import statement
+    def verdicts(self, run_id: str) -> tuple[list[Seen], list[str]]:
+        """What came of running a run again, here and elsewhere, the newest first, and what of it cannot be read.
 
-        of_it = "", self.identity(run_id)
-        found = [statement.Seen(statement.of(report)) for report in self.audits(run_id)]
-        return [one for one in found if one.statement.identity in of_it]
+        Of another archive of that name nothing is told.
+        """
+        from exptui.core.audit import exchange, statement
+
+        identity = self.identity(run_id)
+        here = [statement.Seen(statement.of(report)) for report in self.audits(run_id)]
+        found = [one for one in here if one.statement.identity in ("", identity)]
+        others, problems = exchange.kept(self.archives, run_id, identity) if identity else ([], [])
+        return sorted((*found, *others), key=lambda one: one.statement.at, reverse=True), problems
 
 
 def _may_be_run(entry: os.DirEntry[str]) -> bool:

@@ -64,6 +64,7 @@ COMMANDS = (
     Command("check", "c", "Archive", "are the bytes of the archive intact?"),
     Command("verify", "V", "Archive", "run it again and compare every byte", "verify"),
     Command("restore", "t", "Archive", "unpack the archive into results/", ""),
+    Command("matrix", "M", "Archive", "verdicts by machine: who ran which archive again"),
     Command("filter", "slash", "Look", "filter the list; in the log: search", "filter"),
     Command("filter_log", "ampersand", "Look", "in the log: show only lines that match"),
     Command("sort", "s", "Look", "sort the runs by the next column"),

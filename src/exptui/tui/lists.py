@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from exptui.core.archive import tally
+from exptui.core.archive.tally import Heard, Matrix
 from exptui.core.monitor.catalog import ArchiveRow, Snapshot, facts
 from exptui.core.monitor.filter import matches
 from exptui.core.monitor.text import clean
@@ -14,6 +17,8 @@ from exptui.tui.widgets.rows import Row
 
 if TYPE_CHECKING:
     from exptui.core.audit.session import State
+
+NAME, MACHINE = 30, 12  # columns of the matrix: an archive has at least so many, a machine just so many
 
 
 def config_rows(snapshot: Snapshot) -> list[Row]:
@@ -58,4 +63,33 @@ def _archive_row(row: ArchiveRow, state: State | None, now: float) -> Row:
         share = f" {state.done / state.total:.0%}" if state.total else ""
         return Row(row.run_id, (("▶ ", "accent"), left[1]), ((f"verifying{share} ", "accent"),))
     age = present.age(present.seconds(stamp[:16]), now)
-    return Row(row.run_id, left, ((clean(word, 20), tone), (f"{age:>6} ", "muted")))
+    said = tally.short(row.archived.heard) or word
+    return Row(row.run_id, left, ((clean(said, 20), tone), (f"{age:>6} ", "muted")))
+
+
+def matrix_rows(found: Matrix, width: int) -> list[Row]:
+    """Archives by machines, in as many columns as fit; the last one is all others together."""
+    fit = max(1, (width - NAME) // MACHINE)
+    names = list(found.machines)
+    if len(names) > fit:
+        names = [*names[: fit - 1], f"+{len(names) - fit + 1} more"]
+    head: tuple[Span, ...] = tuple((_cut(clean(name, 60)), "accent") for name in names)
+    rows = [Row("", (("archive", "muted"),), head)]
+    for run_id, machines in found.rows:
+        several = [
+            *machines[: len(names) - 1],
+            tuple(one for some in machines[len(names) - 1 :] for one in some),
+        ]
+        rows.append(Row(run_id, ((clean(run_id, 200), ""),), tuple(map(_cell, several))))
+    marks = "  ".join(f"{mark} {word}" for word, mark in tally.MARKS.items())
+    return [*rows, Row("", ()), Row("", ((marks, "muted"),))]
+
+
+def _cell(verdicts: Sequence[Heard]) -> Span:
+    first = tally.leading(verdicts)
+    tone = present.VERDICTS.get(first.verdict, ("", "bad"))[1] if first else "muted"
+    return _cut(tally.cell(verdicts) or "·"), tone
+
+
+def _cut(text: str) -> str:
+    return f"{text if len(text) < MACHINE else text[: MACHINE - 2] + '…':>{MACHINE}}"

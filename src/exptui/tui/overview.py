@@ -5,9 +5,11 @@ from __future__ import annotations
 import math
 import re
 import textwrap
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from exptui.core.archive import tally
+from exptui.core.archive.tally import Heard
 from exptui.core.audit import report as audit
 from exptui.core.audit.report import AuditReport
 from exptui.core.audit.session import State
@@ -38,9 +40,9 @@ def title(detail: Detail) -> tuple[str, str, Span]:
         case ConfigRow() as row:
             return row.stem, "config", ("✗ invalid", "bad") if row.problem else ("", "")
         case ArchiveRow() as row:
-            word = row.archived.verdict or "not verified"
-            mark, tone = present.VERDICTS.get(word, ("·", "muted"))
-            return row.run_id, "archived", (f"{mark} {clean(word, 20)}", tone)
+            mark, tone = present.VERDICTS.get(row.archived.verdict or "", ("·", "muted"))
+            word = tally.short(row.archived.heard) or "not verified"
+            return row.run_id, "archived", (f"{mark} {clean(word, 40)}", tone)
         case RunRow() as row:
             mark, tone = present.STATES[row.view.state]
             return (
@@ -97,15 +99,15 @@ def _config(row: ConfigRow, snapshot: Snapshot) -> list[Line]:
 
 def _archive(row: ArchiveRow, now: float) -> list[Line]:
     one = row.archived
-    word = one.verdict or "not verified"
-    _, tone = present.VERDICTS.get(word, ("·", "muted"))
+    word = tally.summary(one.heard) or "not verified"
+    _, tone = present.VERDICTS.get(one.verdict or "", ("·", "muted"))
     when = (
         f"  {present.age(present.seconds(one.verified_at or ''), now)} ago"
         if one.verified_at
         else "  V verifies it"
     )
     lines: list[Line] = [
-        [(clean(word, 20), tone), (when, "muted")],
+        [(clean(word, 100), tone), (when, "muted")],
         [
             (f"{present.size(one.gz_size)}   ", ""),
             ("tar sha256 ", "muted"),
@@ -322,12 +324,28 @@ def _at_work(state: State) -> list[Row]:
     return [*rows, Row("how", (("x cancels it and leaves nothing of it", "muted"),)), Row("gap", ())]
 
 
-def audit_rows(audits: Sequence[AuditReport], at_work: State | None = None, width: int = 80) -> list[Row]:
-    """The verification at work, then every report, the newest first, each beginning with its verdict.
+def _heard(verdicts: Sequence[Heard], width: int) -> Iterator[Row]:
+    """What all machines say, where there are several verdicts or one that somebody sent."""
+    if len(verdicts) < 2 and not any(one.signer for one in verdicts):
+        return
+    yield Row("heard", ((tally.summary(verdicts), "bold"),))
+    for number, one in enumerate(reversed(verdicts)):
+        mark, tone = present.VERDICTS.get(one.verdict, ("?", "bad"))
+        who = f"signed by {clean(one.signer, 200)}" if one.signer else "made here"
+        text = f"{one.at}  on {clean(one.host, 60)}, {who}"
+        for part, piece in enumerate(_wrapped(f"{mark} {one.verdict:<11} {clean(text, 400)}", width)):
+            yield Row(f"heard {number}.{part}", ((piece, tone if not part else ""),))
+    yield Row("heard.", ())
+
+
+def audit_rows(
+    audits: Sequence[AuditReport], at_work: State | None = None, width: int = 80, heard: Sequence[Heard] = ()
+) -> list[Row]:
+    """The verification at work, what other machines say, then every report, each beginning with its verdict.
 
     What is wider than `width` columns goes on in the next row: of a verdict nothing is left out.
     """
-    rows: list[Row] = _at_work(at_work) if at_work else []
+    rows: list[Row] = [*(_at_work(at_work) if at_work else []), *_heard(heard, width)]
     for number, one in enumerate(audits):
         mark, tone = present.VERDICTS[one.verdict]
         for at, line in enumerate(audit.lines(one)):

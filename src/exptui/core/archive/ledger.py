@@ -46,7 +46,7 @@ class Book(msgspec.Struct, frozen=True):
 
 
 def event(kind: str, run_id: str, identity: str, **extra: object) -> dict[str, Any]:
-    """An event of this moment, user and host: archived, verified, restored, removed or found."""
+    """An event of this moment, user and host: archived, verified, received, restored, removed or found."""
     from datetime import UTC, datetime
 
     return {

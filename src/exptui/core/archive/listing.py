@@ -7,7 +7,8 @@ from typing import Any
 
 import msgspec
 
-from exptui.core.archive import ledger
+from exptui.core.archive import ledger, tally
+from exptui.core.archive.tally import Heard
 from exptui.core.errors import ArchiveError, CorruptError
 from exptui.core.files import open_regular, storage_errors
 
@@ -29,9 +30,10 @@ class Archived(msgspec.Struct, frozen=True):
     gz_size: int
     identity: str | None
     card: dict[str, Any] | None
-    verdict: str | None
+    verdict: str | None  # the leading one of those that were heard
     verified_at: str | None
     place: str = ""  # where its file is, when that is not here
+    heard: tuple[Heard, ...] = ()  # oldest first
 
     @property
     def attested(self) -> int:
@@ -66,13 +68,15 @@ def list_archives(archive_dir: Path) -> list[Archived]:
     found: list[Archived] = []
     with storage_errors("list the archive"):
         events, _ = ledger.read(archive_dir)
-        known = ledger.identities(events)
+        known, heard = ledger.identities(events), tally.heard(events)
         for path in archive_paths(archive_dir):
             run_id = path.name.removesuffix(TARBALL)
-            verdict, at = _verdict(events, run_id, known.get(run_id))
+            identity, card = known.get(run_id), card_of(path)
             size, place = (path.stat().st_size, "") if path.exists() else _elsewhere(archive_dir, run_id)
-            card = card_of(path)
-            found.append(Archived(run_id, path, size, known.get(run_id), card, verdict, at, place))
+            verdicts = heard.get((run_id, identity or ""), ())
+            first = tally.leading(verdicts)
+            word, at = (first.verdict, first.at) if first else (None, None)
+            found.append(Archived(run_id, path, size, identity, card, word, at, place, verdicts))
     return found
 
 
@@ -96,18 +100,6 @@ def _elsewhere(archive_dir: Path, run_id: str) -> tuple[int, str]:
     except (OSError, CorruptError):
         found = None
     return (found.gz_size, found.place) if found else (0, "elsewhere")
-
-
-def _verdict(
-    events: list[dict[str, Any]], run_id: str, identity: str | None
-) -> tuple[str | None, str | None]:
-    for event in reversed(events):
-        if event.get("event") == "verified" and event.get("run_id") == run_id:
-            if event.get("identity") != identity:
-                break
-            verdict, at = event.get("verdict"), event.get("at")
-            return str(verdict) if verdict is not None else None, str(at) if at is not None else None
-    return None, None
 
 
 def card_of(archive_path: Path) -> dict[str, Any] | None:

@@ -1,4 +1,4 @@
-"""SSH signatures over manifests. Keys and allowed signers are those of the user's own settings alone."""
+"""SSH signatures over manifests and verdicts. Keys and allowed signers are those of the user's own settings alone."""
 
 from __future__ import annotations
 
@@ -16,12 +16,32 @@ from exptui.core import user
 from exptui.core.errors import ArchiveError, ConfigError, CorruptError
 from exptui.core.files import open_regular, storage_errors
 
-NAMESPACE = "exptui-archive-v1"
 SECONDS = 30  # how long a key, an agent or a token may take
 _MAX = 64 << 10
 _BEGIN, _END = b"-----BEGIN SSH SIGNATURE-----\n", b"-----END SSH SIGNATURE-----\n"
 
 Sign = Callable[[bytes], bytes]
+
+
+@dataclass(frozen=True, slots=True)
+class Purpose:
+    """What is signed: a signature for one purpose is none for another."""
+
+    namespace: str
+    of: str
+    data: str
+    undone: str
+    instead: str = ""
+
+
+ARCHIVES = Purpose(
+    "exptui-archive-v1",
+    "an archive",
+    "the manifest",
+    "nothing was archived",
+    "; or archive without a signature: --no-sign",
+)
+VERDICTS = Purpose("exptui-verdict-v1", "a verdict", "the verdict", "no verdict was written")
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,8 +59,8 @@ class Signer:
         return f"{self.identity} ({self.key})" if self.identity else self.key
 
 
-def signer(*, wanted: bool | None = None) -> Sign | None:
-    """What signs a manifest, with the key of the user's settings; None where there is none, or it is not wanted.
+def signer(*, wanted: bool | None = None, purpose: Purpose = ARCHIVES) -> Sign | None:
+    """What signs, with the key of the user's settings; None where there is none, or it is not wanted.
 
     Raises:
         ConfigError: it is wanted and no key is set, or the settings cannot be read.
@@ -50,27 +70,27 @@ def signer(*, wanted: bool | None = None) -> Sign | None:
     key = user.load().signing.key
     if wanted and not key:
         raise ConfigError(f"no key to sign with in {user.path()}", '[signing] key = "~/.ssh/id_ed25519"')
-    return (lambda data: sign(data, key)) if key else None
+    return (lambda data: sign(data, key, purpose)) if key else None
 
 
-def sign(data: bytes, key: str) -> bytes:
+def sign(data: bytes, key: str, purpose: Purpose = ARCHIVES) -> bytes:
     """The signature over these bytes; asks nobody anything.
 
     Raises:
         ArchiveError: the key is missing or locked, or took too long.
     """
-    with storage_errors("sign the archive"), tempfile.TemporaryDirectory(prefix="exptui-") as folder:
+    with storage_errors(f"sign {purpose.of}"), tempfile.TemporaryDirectory(prefix="exptui-") as folder:
         message = Path(folder, "manifest.json")
         message.write_bytes(data)
-        done = _keygen("sign", "-f", key, "-n", NAMESPACE, str(message))
+        done = _keygen("sign", "-f", key, "-n", purpose.namespace, str(message))
         if done.returncode:
             said = done.stderr.decode(errors="replace").strip().splitlines()[-1:] or ["no reason given"]
             raise ArchiveError(
-                f"nothing was archived: cannot sign with {key} ({said[0]})",
-                f"Unlock it first: ssh-add {key}; or archive without a signature: --no-sign",
+                f"{purpose.undone}: cannot sign with {key} ({said[0]})",
+                f"Unlock it first: ssh-add {key}{purpose.instead}",
             )
         made = load(Path(folder, "manifest.json.sig")) or b""
-    examine(data, made)
+    examine(data, made, purpose)
     return made
 
 
@@ -83,7 +103,7 @@ def load(path: Path) -> bytes | None:
         return None
 
 
-def key_of(signature: bytes) -> str:
+def key_of(signature: bytes, purpose: Purpose = ARCHIVES) -> str:
     """The fingerprint of the key a signature says it was made with; `examine` says whether it was.
 
     Raises:
@@ -101,9 +121,9 @@ def key_of(signature: bytes) -> str:
         len(signature) > _MAX
         or signature != _BEGIN + lines + _END
         or head != b"SSHSIG\0\0\0\1"
-        or _string(rest)[0] != NAMESPACE.encode()
+        or _string(rest)[0] != purpose.namespace.encode()
     ):
-        raise CorruptError("it is not an SSH signature of an archive", "Restore it from another copy.")
+        raise CorruptError(f"it is not an SSH signature of {purpose.of}", "Restore it from another copy.")
     return "SHA256:" + base64.b64encode(hashlib.sha256(key).digest()).decode().rstrip("=")
 
 
@@ -113,7 +133,7 @@ def _string(data: bytes) -> tuple[bytes, bytes]:
     return data[4 : 4 + size], data[4 + size :]
 
 
-def examine(data: bytes, signature: bytes) -> Signer:
+def examine(data: bytes, signature: bytes, purpose: Purpose = ARCHIVES) -> Signer:
     """Who signed these bytes.
 
     Raises:
@@ -121,21 +141,21 @@ def examine(data: bytes, signature: bytes) -> Signer:
         ArchiveError: it cannot be examined.
         ConfigError: the user's settings, or the allowed signers they name, cannot be read.
     """
-    key = key_of(signature)
+    key = key_of(signature, purpose)
     allowed = user.load().signing.allowed_signers
     if allowed and not os.access(allowed, os.R_OK):
         raise ConfigError(f"cannot read {allowed}, which {user.path()} names", "Make that file readable.")
     with storage_errors("examine the signature"), tempfile.NamedTemporaryFile(prefix="exptui-") as file:
         file.write(signature)
         file.flush()
-        about = ("-n", NAMESPACE, "-s", file.name)
+        about = ("-n", purpose.namespace, "-s", file.name)
         names = _keygen("find-principals", "-f", allowed, *about).stdout.decode() if allowed else ""
         for name in names.splitlines():
             if _keygen("verify", "-f", allowed, "-I", name, *about, data=data).returncode == 0:
                 return Signer(key, name)
         if _keygen("check-novalidate", *about, data=data).returncode == 0:
             return Signer(key, refused=bool(allowed))
-    raise CorruptError("the signature does not fit the manifest", "Restore both from another copy.")
+    raise CorruptError(f"the signature does not fit {purpose.data}", "Restore both from another copy.")
 
 
 def _keygen(what: str, *arguments: str, data: bytes | None = None) -> subprocess.CompletedProcess[bytes]:

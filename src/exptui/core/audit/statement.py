@@ -20,7 +20,8 @@ LATER = "…"
 
 
 class Statement(msgspec.Struct, frozen=True, kw_only=True):
-    """A verdict over the archive of that identity. `compared`: identity files that were; `declared`: except these fields.
+    """A verdict over the archive of that identity. `compared`: identity files that were, `by_digest`: so many of them
+    with a digest alone, as the archive does not hold them; `declared`: except these fields.
 
     `environment`: how the re-run's surroundings differed from the original's; None where one side is unknown.
     """
@@ -39,10 +40,18 @@ class Statement(msgspec.Struct, frozen=True, kw_only=True):
     original: str
     rerun: str
     compared: int
+    by_digest: int
     differing: tuple[str, ...]
     not_compared: tuple[str, ...]
     declared: tuple[str, ...]
     environment: tuple[str, ...] | None
+    notes: tuple[str, ...]
+
+    @property
+    def how_compared(self) -> str:
+        """How many files, and how."""
+        alone = f", {self.by_digest:,} of them with a digest alone" if self.by_digest else ""
+        return f"{self.compared:,} files, byte for byte{alone}"
 
     @property
     def digest(self) -> str:
@@ -80,12 +89,14 @@ def of(report: AuditReport) -> Statement:
         original=report.run_a_hash,
         rerun=report.run_b_hash,
         compared=sum(file.status != "not compared" for file in identity),
+        by_digest=sum(file.status == "equal to attested" for file in identity),
         differing=_few([f"{file.path} {file.status}" for file in report.diverged_files]),
         not_compared=_few([file.path for file in report.files if file.status == "not compared"]),
         declared=_few([f"{file.path} {' '.join(file.declared)}" for file in report.files if file.declared]),
         environment=None
         if around is None
         else _few([f"{one.key}: {one.baseline[:NAMED]} → {one.candidate[:NAMED]}" for one in around]),
+        notes=_few(list(report.notes)),
     )
 
 

@@ -285,12 +285,13 @@ def _stated(one: Statement) -> Iterator[tuple[str, str]]:
     yield "machine", _machine(one)
     yield "scope", text(one.scope)
     yield "isolation", text(one.isolation)
-    yield "compared", f"{one.compared:,} files, byte for byte"
+    yield "compared", one.how_compared
     yield "differing", _codes(one.differing)
     yield "except declared", _codes(one.declared)
     yield "not compared", _codes(one.not_compared)
     around = one.environment
     yield "environment", "unknown on one side" if around is None else _codes(around) or "the same"
+    yield "notes", "<br>".join(map(text, one.notes))
     yield "archive", _code(one.identity) or "none: a run in results/ was run again"
 
 

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from exptui.tui.screens.sheets import Line
 
 
+SHEET = 84  # columns of a sheet, as app.tcss has it
+
+
 class Looking(Listed):
     """Mixed into the main screen, whose state these names are."""
 
@@ -188,6 +191,24 @@ class Looking(Listed):
         from exptui.tui.screens.compare import CompareScreen
 
         self.app.push_screen(CompareScreen(self.workspace, ids, self.curves, pinned))
+
+    def action_matrix(self) -> None:
+        """The verdicts over all archives, by machine."""
+        from exptui.core.archive.tally import matrix
+        from exptui.tui.lists import matrix_rows
+
+        found = matrix((row.run_id, row.archived.heard) for row in reversed(self.snapshot.archives))
+        if not found.rows:
+            self.say("no archive was verified yet: V on one runs it again", good=False)
+            return
+
+        def chosen(run_id: str | None) -> None:
+            if run_id:
+                self.go("archives")
+                self.query_one("#archives", RowList).select(run_id)
+
+        rows = matrix_rows(found, min(SHEET, self.size.width * 94 // 100) - 6)
+        self._choose("Verdicts by machine", rows, "Enter goes to the archive, Esc closes", chosen)
 
     # Look
 

@@ -12,7 +12,7 @@ from textual.message import Message
 from textual.widget import Widget
 
 from exptui.core.curves import phases
-from exptui.core.monitor.catalog import RunRow
+from exptui.core.monitor.catalog import ArchiveRow, RunRow
 from exptui.core.monitor.text import clean
 from exptui.tui import present
 from exptui.tui.widgets.rows import RowList
@@ -200,7 +200,9 @@ class DetailPane(Vertical):
             case "audit":
                 at_work = snapshot.verification(getattr(detail.subject, "run_id", ""))
                 width = max(20, (self.size.width or 80) - 6)
-                self._first("audit", RowList).show(overview.audit_rows(detail.audits, at_work, width))
+                heard = detail.subject.archived.heard if isinstance(detail.subject, ArchiveRow) else ()
+                rows = overview.audit_rows(detail.audits, at_work, width, heard)
+                self._first("audit", RowList).show(rows)
 
     def _facts(self, detail: Detail) -> int:
         from exptui.tui import overview

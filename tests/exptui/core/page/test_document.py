@@ -74,8 +74,8 @@ def seen(text: str) -> Seen:
     return Seen(
         Statement(
             run_id=text, identity=text, verdict=Verdict.DIVERGED, reason=text, at=text, machine=machine, scope=text,
-            cause=text, isolation=text, first_mismatch_cycle=3, original=text, rerun=text, compared=2, differing=many,
-            not_compared=many, declared=many, environment=many,
+            cause=text, isolation=text, first_mismatch_cycle=3, original=text, rerun=text, compared=2, by_digest=1, differing=many,
+            not_compared=many, declared=many, environment=many, notes=many,
         ),
         text,
     )  # fmt: skip
