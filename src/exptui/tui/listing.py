@@ -198,7 +198,8 @@ class RunRows(Source):
         self.listing, self._baseline, self._now = listing, baseline, now
         table = self._table = listing.runs.table
         self._best, self._least = (_value_of(table, name) for name in listing.leading)
-        room = width - ENDS - (NAME if listing.choice.columns is None else LEAST_NAME) - 3
+        name = NAME if listing.choice.columns is None else LEAST_NAME
+        room = width - ENDS - name - 3
         self._extras: list[tuple[Extra, Column]] = []
         for extra in listing.extras:
             column = _column(table, extra.key)
@@ -206,6 +207,7 @@ class RunRows(Source):
                 break
             room -= extra.width + 1
             self._extras.append((extra, column))
+        self._name = room + name
 
     def __len__(self) -> int:
         return len(self.listing.order)
@@ -239,7 +241,10 @@ class RunRows(Source):
         age = present.age(table.when[row] or None, self._now)
         ends: tuple[Span, ...] = ((f"{''.join(cells)}{present.number(best):>6}", ""),)
         ends += ((f"{middle:>7}", "accent" if share is not None else ""), (f"{age:>6} ", "muted"))
-        return Row(run_id, (*left, (clean(table.stem(row), 200), "")), ends)
+        name = clean(table.stem(row), 200)
+        if "/" in run_id and len(name) > self._name:  # what tells it from its neighbours is at the end
+            name = f"…{name[1 - self._name :]}"
+        return Row(run_id, (*left, (name, "")), ends)
 
     def header(self) -> Row:
         """The names of the columns; the sorted one is marked, and what has no room is counted."""

@@ -47,7 +47,7 @@ def title(detail: Detail) -> tuple[str, str, Span]:
             mark, tone = present.STATES[row.view.state]
             return (
                 row.view.stem,
-                row.run_id.removeprefix(row.view.stem + "_"),
+                row.run_id.removeprefix(row.view.stem).removeprefix("_"),
                 (f"{mark} {present.outcome(row)}", tone),
             )
 

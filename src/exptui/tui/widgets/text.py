@@ -68,7 +68,8 @@ class Lines(Static):
         place = driver.bare(self) if driver else None
         if driver is None or place is None:
             return False
-        self._set_dirty()  # should it be composed again it is as it is now
+        self._set_dirty()  # should it be composed again it is as it is now,
+        self._layout_cache.clear()  # of which Textual keeps what was rendered
         base, styles = self.rich_style, tones(self)
         for y, (old, line) in enumerate(zip(before, self._shown, strict=True)):
             if old != line and y < place.height:
