@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from exptui.cli import main
 from exptui.core.contents import Contents
 from exptui.core.errors import ConfigError, ExptuiError, RunError, UsageError
+from exptui.core.house.prune import Rules
 from exptui.core.monitor import roster as rosters
 from exptui.core.monitor.catalog_index import Index
 from exptui.core.monitor.once import all_runs
@@ -134,6 +135,16 @@ def test_nothing_of_them_is_ever_changed(tmp_path: Path, verb: Callable[[Workspa
     assert f"cp -r {tmp_path}/lightning_logs/version_0 {space.results}/" in refused.value.hint
     assert tree(tmp_path / "lightning_logs") == before
     assert space.recover() == []
+
+
+def test_they_are_neither_pruned_nor_do_they_stand_for_the_best(tmp_path: Path) -> None:
+    space = people(tmp_path)
+    one = finished(space)
+    (space.results / one / "metrics.json").write_text('{"val_loss": 0.9}')
+    plan = space.prunable(Rules(older_than=0.0))
+    assert not plan.going
+    assert [stays.run_id for stays in plan.stays] == [one]
+    assert "among the best" in plan.stays[0].why
 
 
 def test_a_name_is_an_id_a_path_or_the_end_of_only_one(
