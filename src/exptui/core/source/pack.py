@@ -7,7 +7,6 @@ be in a tar (devices, hard links, owners, times, another order) differs.
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import os
 from collections.abc import Iterator
@@ -208,12 +207,13 @@ def paths(path: Path) -> list[str]:
 
 def _write(root: int, reader: Reader, digest: str) -> list[str]:
     """Files first and links last, so that no path goes through one."""
-    files, links = list[str](), list[Entry]()
+    files, links, made = list[str](), list[Entry](), set[str]()
     for entry, blocks in reader.entries():
-        parts = entry.path.split("/")[:-1]
-        for depth in range(1, len(parts) + 1):
-            with contextlib.suppress(FileExistsError):
-                os.mkdir("/".join(parts[:depth]), 0o755, dir_fd=root)
+        parts = entry.path.split("/")
+        for folder in ("/".join(parts[:depth]) for depth in range(1, len(parts))):
+            if folder not in made:
+                os.mkdir(folder, 0o755, dir_fd=root)
+                made.add(folder)
         if entry.link:
             links.append(entry)
             continue
