@@ -70,7 +70,7 @@ def _lines(one: Seen) -> Iterator[str]:
     yield f"{said.verdict}  {said.at}  {_who(one)}"
     around = said.environment
     facts = {
-        "why": [said.reason],
+        "found": [said.headline],
         "mismatch": []
         if said.first_mismatch_cycle is None
         else [f"first at cycle {said.first_mismatch_cycle}"],
@@ -78,7 +78,9 @@ def _lines(one: Seen) -> Iterator[str]:
         "machine": [f"{machine.user}, {machine.cpu}, {machine.system}, {machine.libc}"] if machine else [],
         "scope": [said.scope],
         "isolation": [said.isolation],
-        "compared": [said.how_compared],
+        "code": [said.code],
+        "prepared": [said.prepared],
+        "compared": [f"{said.compared:,} files"],
         "differing": said.differing,
         "declared": said.declared,
         "not compared": said.not_compared,

@@ -9,20 +9,20 @@ from pathlib import Path
 
 import msgspec
 
-from exptui.core.audit.report import AuditReport, Machine, Verdict
+from exptui.core.audit.report import AuditReport, Machine, Verdict, headline
 from exptui.core.files import canonical_json, sha256_bytes
 from exptui.core.runs import environment
 from exptui.core.runs.process import user
 
 NAMED = 50  # files or differences that are named; of more it is said how many
 MACHINE_ID = Path("/etc/machine-id")
-LATER = "…"
+HEADLINE = 1000  # characters
 
 
 class Statement(msgspec.Struct, frozen=True, kw_only=True):
-    """A verdict over the archive of that identity. `compared`: identity files that were, `by_digest`: so many of them
-    with a digest alone, as the archive does not hold them; `declared`: except these fields.
+    """A verdict over the archive of that identity. `headline`: its first line for people, with how it was compared.
 
+    `compared`: how many identity files were; `declared`: except these fields.
     `environment`: how the re-run's surroundings differed from the original's; None where one side is unknown.
     """
 
@@ -30,28 +30,23 @@ class Statement(msgspec.Struct, frozen=True, kw_only=True):
     run_id: str
     identity: str
     verdict: Verdict
-    reason: str
+    headline: str
     at: str
     machine: Machine | None
     scope: str
     cause: str
     isolation: str
+    code: str
+    prepared: str
     first_mismatch_cycle: int | None
     original: str
     rerun: str
     compared: int
-    by_digest: int
     differing: tuple[str, ...]
     not_compared: tuple[str, ...]
     declared: tuple[str, ...]
     environment: tuple[str, ...] | None
     notes: tuple[str, ...]
-
-    @property
-    def how_compared(self) -> str:
-        """How many files, and how."""
-        alone = f", {self.by_digest:,} of them with a digest alone" if self.by_digest else ""
-        return f"{self.compared:,} files, byte for byte{alone}"
 
     @property
     def digest(self) -> str:
@@ -79,17 +74,18 @@ def of(report: AuditReport) -> Statement:
         run_id=report.run_id,
         identity=report.identity,
         verdict=report.verdict,
-        reason=report.reason,
+        headline=headline(report)[:HEADLINE],
         at=report.ended_at,
         machine=report.machine,
         scope=report.scope,
         cause=report.cause if report.verdict is Verdict.DIVERGED else "",
         isolation=report.isolation,
+        code=report.code,
+        prepared=report.prepared,
         first_mismatch_cycle=report.first_mismatch_cycle,
         original=report.run_a_hash,
         rerun=report.run_b_hash,
         compared=sum(file.status != "not compared" for file in identity),
-        by_digest=sum(file.status == "equal to attested" for file in identity),
         differing=_few([f"{file.path} {file.status}" for file in report.diverged_files]),
         not_compared=_few([file.path for file in report.files if file.status == "not compared"]),
         declared=_few([f"{file.path} {' '.join(file.declared)}" for file in report.files if file.declared]),
@@ -119,5 +115,5 @@ def here() -> Machine:
 
 
 def _few(texts: list[str]) -> tuple[str, ...]:
-    more = [f"{LATER} and {len(texts) - NAMED:,} more"] if len(texts) > NAMED else []
+    more = [f"… and {len(texts) - NAMED:,} more"] if len(texts) > NAMED else []
     return (*texts[:NAMED], *more)

@@ -278,14 +278,16 @@ def _verdict(seen: Seen) -> str:
 
 
 def _stated(one: Statement) -> Iterator[tuple[str, str]]:
-    yield "why", text(one.reason)
+    yield "found", text(one.headline, 1000)
     if one.first_mismatch_cycle is not None:
         yield "first mismatch", f"cycle {one.first_mismatch_cycle}"
     yield "cause", text(one.cause)
     yield "machine", _machine(one)
     yield "scope", text(one.scope)
     yield "isolation", text(one.isolation)
-    yield "compared", one.how_compared
+    yield "code", text(one.code)
+    yield "prepared", text(one.prepared)
+    yield "compared", f"{one.compared:,} files"
     yield "differing", _codes(one.differing)
     yield "except declared", _codes(one.declared)
     yield "not compared", _codes(one.not_compared)

@@ -107,7 +107,7 @@ def test_there_and_back(two: Two, capsys: pytest.CaptureFixture[str]) -> None:
     for text in (
         "made here",
         "signed by colleague@example.org (SHA256:",
-        "compared      2 files",
+        "2 of 2 files equal",
         "not compared",
         "run.json",
     ):

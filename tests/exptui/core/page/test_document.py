@@ -73,8 +73,8 @@ def seen(text: str) -> Seen:
     many = (text,)
     return Seen(
         Statement(
-            run_id=text, identity=text, verdict=Verdict.DIVERGED, reason=text, at=text, machine=machine, scope=text,
-            cause=text, isolation=text, first_mismatch_cycle=3, original=text, rerun=text, compared=2, by_digest=1, differing=many,
+            run_id=text, identity=text, verdict=Verdict.DIVERGED, headline=text, at=text, machine=machine, scope=text,
+            cause=text, isolation=text, first_mismatch_cycle=3, original=text, rerun=text, compared=2, code=text, prepared=text, differing=many,
             not_compared=many, declared=many, environment=many, notes=many,
         ),
         text,
