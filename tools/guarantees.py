@@ -56,6 +56,15 @@ PARTS: dict[str, tuple[Promise, ...]] = {
             ("soak",),
         ),
         Promise(
+            "Nothing protected is pruned; what is pruned was announced, and is in the trash or attested by its digest.",
+            (C + "house/test_prune.py", C + "archive/test_attested.py"),
+            ("faults",),
+        ),
+        Promise(
+            "An archive is dropped here only after it was read back from elsewhere, whatever the commands do.",
+            (C + "archive/test_remote.py",),
+        ),
+        Promise(
             "A run that was killed resumes to the bytes of a straight one.",
             (E + "test_promises.py::killed_in_its",),
         ),

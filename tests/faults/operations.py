@@ -14,9 +14,10 @@ from pathlib import Path
 from msgspec import structs
 
 from exptui.core.archive import ledger, seal
-from exptui.core.errors import ExptuiError
+from exptui.core.errors import ArchiveError, ExptuiError
 from exptui.core.files import Lock, pretty_json
-from exptui.core.runs import adopt, launch, queue, run, supervisor
+from exptui.core.house.prune import Rules
+from exptui.core.runs import adopt, launch, queue, run, supervisor, trash
 from exptui.core.runs.alone import alone
 from exptui.core.runs.cleanup import STORE
 from exptui.core.runs.process import Process, boot_id
@@ -24,7 +25,7 @@ from exptui.core.runs.run import RunState
 from exptui.core.workspace import Workspace
 from faults import chronicles
 from faults.state import Files, archives, contents, sealed_problems
-from support import workspace
+from support import CHECKPOINTS, workspace
 
 SCRIPT = 'echo "{}" > "$EXPTUI_OUTPUT/metrics.json"; echo trained'
 Act = Callable[[], object]
@@ -314,6 +315,94 @@ def _again_keeping(space: Workspace, before: Files) -> list[str]:
     return _keep_done(space, before)
 
 
+def checkpointed(parent: Path) -> Workspace:
+    """A finished run whose trainer says which of its files are checkpoints, and settings that keep the last."""
+    space = finished(parent)
+    keys = f'checkpoints = "{CHECKPOINTS}"\n[archive]\ncheckpoints = "last"\n'
+    settings = space.root / "exptui.toml"
+    settings.write_text(settings.read_text() + keys)
+    folder = space.results / only_run(space) / "checkpoints"
+    (folder / "epoch_0002.ckpt").write_bytes(random.Random(2).randbytes(150_000))
+    return space
+
+
+def removed(parent: Path) -> Workspace:
+    """A run, and another in the trash, of which there is a copy beside."""
+    space = finished(parent)
+    other = space.results / "other_20250101T000000Z"
+    shutil.copytree(space.results / only_run(space), other)
+    shutil.copytree(other, parent / "copy")
+    space.remove(other.name)
+    return space
+
+
+def _remove(space: Workspace) -> Act:
+    run_id = only_run(space)
+    return lambda: space.remove(run_id)
+
+
+def _removed(space: Workspace, before: Files) -> list[str]:
+    (run_id,) = before
+    return ["it is not in the trash"] * ([one.run_id for one in space.trashed()] != [run_id])
+
+
+def _remove_again(space: Workspace, before: Files) -> list[str]:
+    (run_id,) = before
+    if (space.results / run_id).exists():
+        space.remove(run_id)
+    problems = _removed(space, before)
+    space.undo_remove(run_id)
+    return problems
+
+
+def _taken_back(space: Workspace, before: Files) -> list[str]:
+    copy = contents(space.root.parent / "copy")
+    return ["it is not back"] * (contents(space.results / "other_20250101T000000Z") != copy)
+
+
+def _take_back_again(space: Workspace, before: Files) -> list[str]:
+    if space.trashed():
+        space.undo_remove()
+    return _taken_back(space, before)
+
+
+def _emptied(space: Workspace, before: Files) -> list[str]:
+    return ["the trash is not empty"] * bool(contents(space.results / trash.TRASH))
+
+
+def _empty(space: Workspace) -> list[object]:
+    return list(space.empty_trash(space.trashed()))
+
+
+def _empty_again(space: Workspace, before: Files) -> list[str]:
+    copy = contents(space.root.parent / "copy")
+    halves = [one.run_id for one in space.trashed() if contents(one.path) != copy]
+    _empty(space)
+    return [f"half of {name} could be taken back" for name in halves] + _emptied(space, before)
+
+
+def _prune(space: Workspace) -> Act:
+    plan = space.prunable(Rules(older_than=0.0, checkpoints_only=True))
+
+    def act() -> None:
+        for went in space.prune(plan):
+            if went.why:
+                raise ArchiveError(went.why)
+
+    return act
+
+
+def _pruned(space: Workspace, before: Files) -> list[str]:
+    (run_id,) = before
+    left = list((space.results / run_id).glob("checkpoints/*"))
+    return [f"still there: {left}"] * bool(left)
+
+
+def _prune_again(space: Workspace, before: Files) -> list[str]:
+    _prune(space)()
+    return _pruned(space, before)
+
+
 OPERATIONS = {
     operation.name: operation
     for operation in (
@@ -329,6 +418,11 @@ OPERATIONS = {
         Operation("archive again", lambda parent: archived(parent, keep=True), _archive, _archive_done, _archive_again),
         Operation("archive torn", torn, _archive, _archive_done, _archive_again),
         Operation("restore", archived, _restore, _restore_done, _restore_again),
+        Operation("archive the last", checkpointed, _archive, _archive_done, _archive_again),
+        Operation("remove", finished, _remove, _removed, _remove_again),
+        Operation("take back", removed, lambda space: space.undo_remove, _taken_back, _take_back_again),
+        Operation("empty the trash", removed, lambda space: lambda: _empty(space), _emptied, _empty_again),
+        Operation("prune checkpoints", checkpointed, _prune, _pruned, _prune_again),
         _recovery("a partial", crashed("read_back")),
         _recovery("sidecars", crashed("_publish")),
         _recovery("a commit", crashed("_remove_source")),

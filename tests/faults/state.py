@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import tempfile
 from pathlib import Path
 
 from exptui.core.archive import check, ledger, restore
 from exptui.core.archive.listing import SIDECARS, TARBALL
+from exptui.core.archive.manifest import RECORD
 from exptui.core.errors import ExptuiError
-from exptui.core.runs import queue
+from exptui.core.files import sha256_bytes
+from exptui.core.runs import queue, trash
 from exptui.core.runs.cleanup import STORE
 from exptui.core.runs.run import RunState
 from exptui.core.workspace import Workspace
@@ -58,10 +61,18 @@ def sealed_problems(space: Workspace, run_id: str, files: dict[str, bytes]) -> l
         return [f"{run_id} has no archive"]
     problems = list(check.check(path, read_data=True).problems)
     try:
-        problems += [f"{path.name} restores to other bytes"] * (_restored(path) != files)
+        problems += [f"{path.name} restores to other bytes"] * bool(differing(files, _restored(path)))
     except ExptuiError as error:
         problems.append(f"{path.name}: {error.message}")
     return problems
+
+
+def differing(files: dict[str, bytes], now: dict[str, bytes]) -> set[str]:
+    """The files that are not what they were; one that is gone may be attested by its digest, and then is."""
+    record = json.loads(now[RECORD])["files"] if RECORD in now else []
+    gone = {one["path"] for one in record if sha256_bytes(files.get(one["path"], b"")) == one["sha256"]}
+    changed = {name for name in files | now if files.get(name) != now.get(name)}
+    return changed - {RECORD} - (gone - now.keys())
 
 
 def problems(space: Workspace, before: Files, *, midway: bool = False) -> list[str]:
@@ -110,9 +121,11 @@ def _runs(space: Workspace, before: Files) -> list[str]:
     for run_id, files in before.items():
         here = space.results / run_id
         if here.exists():
-            now = contents(here)
-            differing = {name for name in files | now if files.get(name) != now.get(name)} - {"run.json"}
-            found += [f"{run_id} differs in {sorted(differing)}"] * bool(differing)
+            changed = differing(files, contents(here)) - {"run.json"}
+            found += [f"{run_id} differs in {sorted(changed)}"] * bool(changed)
+        elif (thrown := space.results / trash.TRASH / run_id).exists():
+            found += [f"{run_id} is in the trash and not whole"] * bool(differing(files, contents(thrown)))
+            continue
         if not here.exists() or run_id in archives(space):
             found += sealed_problems(space, run_id, files)
     for path in space.run_directories():

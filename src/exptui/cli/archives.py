@@ -46,9 +46,7 @@ def archive(arguments: argparse.Namespace) -> int:
             print(f"  not archived: the empty directory {clean(path)}", file=sys.stderr)
         if gone := sealed.attested:
             total = sum(one.size for one in gone)
-            print(
-                f"  attested by their digests, not kept: {len(gone)} files, {total:,} bytes", file=sys.stderr
-            )
+            print(f"  {attested.words(len(gone))}: {total:,} bytes", file=sys.stderr)
     return OK
 
 
@@ -78,7 +76,7 @@ def check(arguments: argparse.Namespace) -> int:
         if result.place and result.identity:
             fine = f"intact, {fine}"
         word = "CORRUPT" if result.problems else "NOT CHECKED" if result.unread else fine
-        gone = f"  {result.attested} files attested, not kept" if result.attested else ""
+        gone = f"  {attested.words(result.attested)}" if result.attested else ""
         print(f"{clean(result.run_id)}  {word}{signer}{gone}{head}")
         for problem in (*result.problems, *filter(None, [result.unread])):
             print(f"  {clean(problem)}")

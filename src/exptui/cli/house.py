@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 import time
+from typing import TextIO
 
 from humanize import naturaldelta, naturalsize
 
@@ -119,15 +120,14 @@ def prune(arguments: argparse.Namespace) -> int:
     plan = workspace.prunable(Rules(**{name: getattr(arguments, name) for name in names}))
     for problem in plan.problems:
         print(f"exptui: {clean(problem)}", file=sys.stderr)
-    if not arguments.json:
-        _say_plan(plan)
+    if arguments.yes or not arguments.json:
+        _say_plan(plan, sys.stderr if arguments.json else sys.stdout)
     if not (arguments.yes and plan.going):
         if arguments.json:
             print_json({"dry": not arguments.yes, "plan": plan, "done": []})
         elif plan.going:
             print("nothing was changed: --yes does it")
         return OK
-    sys.stdout.flush()  # said before it is done
     done = []
     for one in workspace.prune(plan):
         done.append(one)
@@ -146,14 +146,16 @@ def prune(arguments: argparse.Namespace) -> int:
     return FAILED if left else OK
 
 
-def _say_plan(plan: Plan) -> None:
-    """Every run that would go with what that gives back, and those that stay with the reason."""
+def _say_plan(plan: Plan, file: TextIO) -> None:
+    """Every run that would go with what that gives back, and those that stay with the reason; out before it is done."""
+    said = []
     for one in plan.going:
         how = f"{len(one.checkpoints)} checkpoints" if one.checkpoints else f"{one.files} files"
-        print(f"{size(one.bytes):>10}  {clean(one.run_id)}  {one.state}  {how}")
-        for path in one.checkpoints:
-            print(f"{'':>10}    {clean(path)}")
-    for kept in plan.stays:
-        print(f"{'stays':>10}  {clean(kept.run_id)}: {clean(kept.why)}")
+        said.append(f"{size(one.bytes):>10}  {clean(one.run_id)}  {one.state}  {how}")
+        said += [f"{'':>10}    {clean(path)}" for path in one.checkpoints]
+    said += [f"{'stays':>10}  {clean(kept.run_id)}: {clean(kept.why)}" for kept in plan.stays]
     what = "checkpoints for good" if plan.checkpoints_only else "to the trash"
-    print(f"{size(plan.bytes):>10}  of {len(plan.going)} runs {what}" if plan.going else "nothing to prune")
+    said.append(
+        f"{size(plan.bytes):>10}  of {len(plan.going)} runs {what}" if plan.going else "nothing to prune"
+    )
+    print("\n".join(said), file=file, flush=True)

@@ -183,13 +183,14 @@ def _ls_archive(rows: Sequence[ArchiveRow], notes: Notes, arguments: Arguments) 
             ]
         )
         return
+    from exptui.core.archive import attested
     from exptui.core.archive.tally import summary
 
     for row in rows:
         one = row.archived
         words = [clean(one.run_id), f"{one.gz_size:,} bytes", clean(summary(one.heard) or "not verified")]
         words += [f"at {clean(one.place)}"] if one.place else []
-        words += [f"{one.attested} files attested, not kept"] if one.attested else []
+        words += [attested.words(one.attested)] if one.attested else []
         print("  ".join(words) + _tags(notes, one.run_id))
     if not rows:
         print("no archives; seal a finished run with: exptui archive RUN")

@@ -70,7 +70,7 @@ class Kept(Launched):
 
         links = Links()
         with storage_errors("look into the trash"):
-            return [measure(one.path, kinds(""), links).bytes for one in chosen]
+            return [measure(one.path, kinds(""), links, []).bytes for one in chosen]
 
     def empty_trash(self, chosen: Sequence[Trashed]) -> Iterator[Trashed]:
         """Remove these from the trash, for good; yields each when it is gone."""

@@ -103,7 +103,8 @@ class Workspace(Kept):
         """
         from exptui.core.house import prune
 
-        return prune.plan(self, rules)
+        with storage_errors("look what may go"):
+            return prune.plan(self, rules)
 
     def prune(self, plan: Plan) -> Iterator[Went]:
         """Do what a plan says, run by run; yields what became of each. What is protected meanwhile stays."""

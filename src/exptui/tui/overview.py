@@ -8,7 +8,7 @@ import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from exptui.core.archive import tally
+from exptui.core.archive import attested, tally
 from exptui.core.archive.tally import Heard
 from exptui.core.audit import report as audit
 from exptui.core.audit.report import AuditReport
@@ -119,7 +119,7 @@ def _archive(row: ArchiveRow, now: float) -> list[Line]:
             [("at ", "muted"), (clean(one.place, 200), ""), ("  fetched when it is needed", "muted")]
         )
     if one.attested:
-        lines.append([(f"{present.plural(one.attested, 'file')} attested by digest, not kept", "muted")])
+        lines.append([(attested.words(one.attested), "muted")])
     lines.append([])
     lines += [
         [(f"{clean(name, 40):<24}", "muted"), (present.number(value), "")]

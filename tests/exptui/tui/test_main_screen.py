@@ -249,7 +249,9 @@ async def test_an_archive_sheet_says_which_checkpoints_are_not_kept(tmp_path: Pa
         assert "only the last is kept" in sheet(app)
         await pilot.press("y")
         await until(pilot, lambda: [row.run_id for row in screen.snapshot.archives] == [run_id])
-        await until(pilot, lambda: any("1 file attested" in one.message for one in app._notifications))
+        await until(
+            pilot, lambda: any("1 file attested by digest" in one.message for one in app._notifications)
+        )
 
 
 async def test_stop_and_resume(tmp_path: Path) -> None:

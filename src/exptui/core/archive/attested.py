@@ -27,6 +27,11 @@ class Record(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     files: list[Attested]
 
 
+def words(count: int) -> str:
+    """How it is said of an archive."""
+    return f"{count} {'file' if count == 1 else 'files'} attested by digest, not kept"
+
+
 def entry(file: FileEntry) -> Attested:
     """The same file, as one that is not kept."""
     return Attested(path=file.path, size=file.size, sha256=file.sha256, file_class=file.file_class)

@@ -28,7 +28,15 @@ MAX_TOTAL = 1 << 50
 MAX_ABOUT = 4 << 20  # bytes of a recipe or a fingerprint: free-form, so parsed it can be 30 times as large
 MAX_RUN_ID = 200
 _LARGE, _READ = 1 << 20, 1 << 18
-OBSERVATIONAL = ("trainer.log", "run.json", "attempts/**", "metrics.jsonl", "code.patch", "prepare.log")
+OBSERVATIONAL = (
+    RECORD,
+    "trainer.log",
+    "run.json",
+    "attempts/**",
+    "metrics.jsonl",
+    "code.patch",
+    "prepare.log",
+)
 
 OnBytes = Callable[[int], None]
 _DIGEST = re.compile(r"[0-9a-f]{64}")

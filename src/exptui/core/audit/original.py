@@ -101,7 +101,7 @@ def _archived(request: Request, target: Path, progress: Progress, cancel: Cancel
         record = None
     return Original(
         target,
-        [*sealed.files, *sealed.absent],
+        _by_path(sealed.files, sealed.absent),
         sealed.recipe,
         sealed.fingerprint,
         sealed.attempts,
@@ -137,8 +137,12 @@ def _copy(source: Path, target: Path, progress: Progress, cancel: Cancel) -> Ori
     recipe = msgspec.to_builtins(record.recipe) if record else None
     attempts, seen = (record.attempts, record.fingerprint) if record else (0, None)
     changed, seconds = (record.code_changed, record.seconds) if record else (False, None)
-    files += attested.read(target)
+    files = _by_path(files, attested.read(target))
     return Original(target, files, recipe, seen, attempts, "", not whole, changed, seconds)
+
+
+def _by_path(files: list[FileEntry], absent: list[mf.Attested]) -> list[FileEntry]:
+    return sorted((*files, *absent), key=lambda file: file.path.encode())
 
 
 def check_unchanged(original: Original, request: Request, cancel: Cancel) -> None:

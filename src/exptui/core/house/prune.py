@@ -154,6 +154,8 @@ def plan(space: Workspace, rules: Rules) -> Plan:
         if rules.older_than is not None and time.time() - _ended(table.when[at], usage) < rules.older_than:
             continue
         why = protected(view, notes, usage.newest)
+        if not why and usage.unread:
+            why = f"it cannot be read: {usage.unread[0]}"
         if not why and view.run_id in verified:
             why = "it is being verified"
         if not why and view.run_id in good and not (view.run_id in archived and _whole(space, view)):
@@ -196,7 +198,8 @@ class _Measured:
     """The files of a run, looked at once."""
 
     def __init__(self, view: RunView) -> None:
-        self.view, self._stats = view, dict(files(view.path))
+        self.view, self.unread = view, list[str]()
+        self._stats = dict(files(view.path, self.unread))
         self.newest = max((found.st_mtime for found in self._stats.values()), default=0.0)
 
     @property
@@ -257,9 +260,11 @@ def carry_out(space: Workspace, chosen: Plan) -> Iterator[Went]:
 
 def _carry_out(space: Workspace, one: Going) -> Went:
     path = space.results / one.run_id
-    with alone(space.archives, one.run_id):
+    with alone(space.archives, one.run_id), storage_errors("prune the run"):
         view = space.view(path)
         now = _Measured(view)
+        if now.unread:
+            raise RunError(f"it cannot be read: {now.unread[0]}")
         if view.state is not one.state or not now.paths:
             raise RunError(f"it is {view.state} now" if now.paths else "it is not there any more")
         if why := protected(view, space.notes, now.newest):
@@ -267,6 +272,4 @@ def _carry_out(space: Workspace, one: Going) -> Went:
         if not one.checkpoints:
             return Went(one.run_id, str(trash.put(path)))
         observational = view.record.recipe.observational if view.record else ()
-        with storage_errors("remove checkpoints"):
-            count = attested.remove(path, one.checkpoints, observational)
-        return Went(one.run_id, checkpoints=count)
+        return Went(one.run_id, checkpoints=attested.remove(path, one.checkpoints, observational))

@@ -69,35 +69,33 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     unread: list[str]
 
 
-def files(top: Path, unread: list[str] | None = None) -> Iterator[tuple[str, os.stat_result]]:
+def files(top: Path, unread: list[str]) -> Iterator[tuple[str, os.stat_result]]:
     """Every path below a directory with its stat, "" for the directory itself; links are not followed."""
-    pending = [""]
+    above, pending = os.fspath(top), [""]
     try:
-        yield "", top.lstat()
-    except OSError:
+        found = top.lstat()
+    except FileNotFoundError:
         return
-    if top.is_symlink() or not top.is_dir():
+    except OSError as error:
+        unread.append(f"{above}: {error.strerror}")
         return
-    above = os.fspath(top)
-    while pending:
+    yield "", found
+    while pending and stat.S_ISDIR(found.st_mode):
         prefix = pending.pop()
         try:
             with os.scandir(f"{above}/{prefix}") as entries:
                 for entry in entries:
-                    found = entry.stat(follow_symlinks=False)
-                    yield prefix + entry.name, found
-                    if stat.S_ISDIR(found.st_mode):
+                    inner = entry.stat(follow_symlinks=False)
+                    yield prefix + entry.name, inner
+                    if stat.S_ISDIR(inner.st_mode):
                         pending.append(f"{prefix}{entry.name}/")
         except FileNotFoundError:  # removed meanwhile
             continue
         except OSError as error:
-            if unread is not None:
-                unread.append(f"{above}/{prefix}: {error.strerror}")
+            unread.append(f"{above}/{prefix}: {error.strerror}")
 
 
-def measure(
-    top: Path, kind: Callable[[str], Kind], links: Links, name: str = "", unread: list[str] | None = None
-) -> Usage:
+def measure(top: Path, kind: Callable[[str], Kind], links: Links, unread: list[str], name: str = "") -> Usage:
     """What a directory or a file takes; of a file with several names only the first that `links` meets."""
     usage = Usage(name=name or top.name)
     for path, found in files(top, unread):
@@ -127,10 +125,10 @@ def report(space: Contents) -> Report:
 
     def size(path: Path, name: str = "") -> Usage:
         template = settings.trainer_for(f"{stem_of(name or path.name)}.toml").checkpoints
-        return measure(path, kinds(template), links, name, unread)
+        return measure(path, kinds(template), links, unread, name)
 
     def alike(name: str, paths: Iterable[Path]) -> Usage:
-        return _sum(name, [measure(path, lambda _: "rest", links, "", unread) for path in paths])
+        return _sum(name, [measure(path, lambda _: "rest", links, unread) for path in paths])
 
     directories = space.run_directories()
     runs = [size(path) for path in directories]

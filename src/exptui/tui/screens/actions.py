@@ -209,8 +209,7 @@ class Actions(Housekeeping):
                     "was archived already" if sealed.already else f"archived, {present.size(sealed.gz_size)}"
                 )
                 left = f"; not kept, empty: {', '.join(sealed.skipped)}" if sealed.skipped else ""
-                count = present.plural(len(sealed.attested), "file")
-                gone = f"; {count} attested, not kept" if sealed.attested else ""
+                gone = f"; {attested.words(len(sealed.attested))}" if sealed.attested else ""
                 said.append(f"{row.run_id} {how}{gone}{left}")
             return "\n".join(said[:6] + ([f"and {len(said) - 6} more"] if len(said) > 6 else [])), True
 

@@ -72,7 +72,7 @@ class Housekeeping(Looking):
             [
                 (f"{present.size(size):>9}  ", ""),
                 (clean(one.run_id, 200), ""),
-                (f"  {present.age(one.removed, now)}", "muted"),
+                (f"  {present.age(one.removed, now)} ago", "muted"),
             ]
             for one, size in list(zip(found, sizes, strict=True))[: -LISTED - 1 : -1]
         ]
