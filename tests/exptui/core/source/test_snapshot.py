@@ -23,7 +23,7 @@ from exptui.core.source import pack, snapshot
 from exptui.core.source import taken as listing
 from exptui.core.source.snapshot import NAME
 from exptui.core.workspace import Workspace
-from support import finished, until, verified, workspace
+from support import finished, toy, until, verified, workspace
 
 TRAIN = 'import os, lib; open(os.environ["EXPTUI_OUTPUT"] + "/model", "w").write(lib.VALUE)\n'
 COMMAND = [sys.executable, "train.py"]
@@ -336,6 +336,32 @@ def test_what_is_built_and_what_is_written_beside_the_code(tmp_path: Path) -> No
     assert record.code_changed
     assert not (tmp_path / "bin").exists()
     assert (tmp_path / "lib.py").read_text() == 'VALUE = "one"\n'
+
+
+def test_a_resume_goes_on_with_the_code_it_began_with(tmp_path: Path) -> None:
+    script = (
+        'cd "$EXPTUI_OUTPUT"; test -e ck/1 && exec cp "$OLDPWD/value" model; mkdir ck; echo x > ck/1; exit 1'
+    )
+    resumes: dict[str, Any] = {"resume": ["--resume", "{checkpoint}"], "checkpoints": "ck/{epoch}"}
+    space = tracked(tmp_path, command=["sh", "-c", script], snapshot=["value"], **resumes)
+    (tmp_path / "value").write_text("one")
+    directory = space.run("a")
+    assert list(space.wait(directory.name))[-1].state is RunState.FAILED
+    until(lambda: not space.show(directory.name).leftovers)
+    (tmp_path / "value").write_text("two")
+    space.resume(directory.name)
+    assert list(space.wait(directory.name))[-1].state is RunState.FINISHED
+    assert model(space, directory.name) == "one"
+
+
+def test_every_segment_works_from_the_code_that_was_captured(tmp_path: Path) -> None:
+    space = toy(tmp_path, snapshot=["toy.py"])
+    run_id = finished(space)
+    (tmp_path / "toy.py").write_text("raise SystemExit(3)\n")
+    report = verified(space, run_id, segments=2)
+    assert report.verdict is Verdict.REPRODUCED, report.reason
+    assert report.environment == ()
+    assert verified(space, run_id, segments=2, code="current").verdict is Verdict.FAILED
 
 
 def test_a_run_whose_code_was_exchanged_does_not_start(tmp_path: Path) -> None:
