@@ -47,6 +47,10 @@ def archive(arguments: argparse.Namespace) -> int:
         if gone := sealed.attested:
             total = sum(one.size for one in gone)
             print(f"  {attested.words(len(gone))}: {total:,} bytes", file=sys.stderr)
+        elif workspace.settings.archive.checkpoints != "all":
+            print(
+                "  everything is kept: no file is one of [trainer] checkpoints that could go", file=sys.stderr
+            )
     return OK
 
 

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable
 from functools import lru_cache
 
+from exptui.core.archive.manifest import matches
 from exptui.core.runs import resume
 from exptui.core.runs.run import RunRecord
 
@@ -32,9 +33,14 @@ def among(paths: Iterable[str], template: str) -> dict[str, int]:
 def of_run(record: RunRecord | None, paths: Iterable[str], template: str) -> dict[str, int]:
     """Path → number of a run's checkpoints, as its recipe names them, or `template` where that does not say.
 
-    A file with declared volatile fields is none: without its bytes it could not be compared.
+    One that is declared to be compared by its fields or its tensors is none: that takes its bytes.
     """
     if record is None:
         return among(paths, template)
-    found = among(paths, record.recipe.checkpoints or template)
-    return {path: number for path, number in found.items() if path not in record.recipe.volatile}
+    recipe = record.recipe
+    found = among(paths, recipe.checkpoints or template)
+    return {
+        p: number
+        for p, number in found.items()
+        if p not in recipe.volatile and not matches(p, recipe.tensors)
+    }

@@ -30,7 +30,7 @@ CHECKPOINTS = "ck/step_{epoch}.pt"
 RECIPE = Recipe(
     trainer="default", command=("true",), argv=("true",), cwd="/", resume=(), checkpoints=CHECKPOINTS, code=(),
     passed=(), set={}, secret=(), preset="", threads=1, stop_grace=1.0, observational=(), slots=1,
-    volatile={"ck/step_9.pt": ("at",)},
+    volatile={"ck/step_9.pt": ("at",)}, tensors=("ck/step_8.*",),
 )  # fmt: skip
 HERE = os.uname().nodename
 DAY = 86_400
@@ -248,10 +248,11 @@ def test_a_file_with_another_name_elsewhere_gives_nothing_back(tmp_path: Path) -
     assert (going.bytes, going.checkpoints) == (0, ("ck/step_1.pt",))
 
 
-def test_checkpoints_with_volatile_fields_stay(tmp_path: Path) -> None:
+def test_checkpoints_that_are_compared_by_what_is_in_them_stay(tmp_path: Path) -> None:
     space = workspace(tmp_path, checkpoints=CHECKPOINTS)
     run_id = aged(space, RunState.FAILED)
-    (space.results / run_id / "ck/step_9.pt").write_text('{"at": 1}')
+    for number in (8, 9):
+        (space.results / run_id / f"ck/step_{number}.pt").write_text('{"at": 1}')
     (going,) = space.prunable(Rules(state="failed", checkpoints_only=True)).going
     assert going.checkpoints == ("ck/step_1.pt",)
 
