@@ -6,6 +6,7 @@ import errno
 import json
 import os
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -16,6 +17,7 @@ from hypothesis import strategies as st
 
 from exptui.core import alerts
 from exptui.core.alerts import Alert, Rules, Threshold
+from exptui.core.monitor.readers import matching
 from exptui.core.runs import nightwatch
 from exptui.core.runs.nightwatch import KNOWN, PATIENCE, Nightwatch, Rhythm
 from exptui.core.runs.readings import LATER, SOON, Lines
@@ -263,7 +265,14 @@ def test_what_only_writes_numbers_is_not_silent(tmp_path: Path) -> None:
 def test_declared_patterns_count_and_no_process_works_at_them(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("exptui.core.monitor.readers.matching._start", pytest.fail)
+    asked, answer = list[int](), matching.answer
+
+    def counted(patterns: Sequence[str], lines: Sequence[str]) -> dict[str, Any]:
+        asked.append(len(patterns))
+        return answer(patterns, lines)
+
+    monkeypatch.setattr(matching, "_start", pytest.fail)
+    monkeypatch.setattr(matching, "answer", counted)
     space = workspace(tmp_path, metrics=["(b+)+(?P<x>c)", r"^at (?P<step>\d+): (?P<val_loss>\S+)"])
     directory = space.results / "a_20261109T120000Z"
     directory.mkdir(parents=True)
@@ -274,3 +283,4 @@ def test_declared_patterns_count_and_no_process_works_at_them(
         "nan: val_loss is nan at step 2",
         "threshold: val_loss is 12 at step 3 (> 10)",
     ]
+    assert asked == [2, 1]  # the slow one is used no more
