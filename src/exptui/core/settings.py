@@ -15,6 +15,7 @@ from exptui.core import alerts
 from exptui.core.configs.style import Flags
 from exptui.core.directions import Directions
 from exptui.core.errors import ConfigError
+from exptui.core.launchers.options import Options
 
 SECRET_WORDS = ("TOKEN", "SECRET", "PASSWORD", "KEY")
 PATTERN = r"Name each number, as in: metrics = ['step (?P<step>\d+) loss (?P<loss>\S+)']"
@@ -49,6 +50,8 @@ class TrainerSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     observational: tuple[str, ...] = ()
     volatile: dict[str, tuple[str, ...]] = {}
     environment: EnvironmentPolicy = EnvironmentPolicy()
+    launcher: Options | None = None  # what differs from [launcher]; complete once the settings are loaded
+    checkpoint_request: str = ""  # a signal, as USR1, on which it writes a checkpoint as soon as it can
 
 
 class Queue(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -65,6 +68,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     trainer: TrainerSettings = TrainerSettings()
     trainers: tuple[TrainerSettings, ...] = ()
     queue: Queue = Queue()
+    launcher: Options = Options()
     environment: EnvironmentPolicy = EnvironmentPolicy()
     inputs: dict[str, str] = {}  # the data the trainers read: name → path, relative to the project
     metrics: Directions = Directions()  # which are better lower or higher, where their names do not tell
@@ -90,6 +94,7 @@ def load(path: Path) -> Settings:
     values: dict[str, Any] = {}
     try:
         values = tomli.loads(path.read_bytes().decode())
+        _merge_launchers(values)
     except FileNotFoundError:
         pass
     except (OSError, UnicodeDecodeError, tomli.TOMLDecodeError) as error:
@@ -103,6 +108,7 @@ def load(path: Path) -> Settings:
     alerts.rules(settings.alerts, path)
     for trainer in (settings.trainer, *settings.trainers):
         _check_progress(path, trainer.progress)
+        _check_request(path, trainer.checkpoint_request)
         _refuse_patterns(path, trainer.metrics)
     for policy in (settings.environment, *(t.environment for t in (settings.trainer, *settings.trainers))):
         _refuse_secrets(path, policy)
@@ -112,6 +118,26 @@ def load(path: Path) -> Settings:
     if queue.gpus and "slots" not in values["queue"]:
         queue = msgspec.structs.replace(queue, slots=len(queue.gpus))
     return msgspec.structs.replace(settings, trainer=default, trainers=tuple(others), queue=queue)
+
+
+def _merge_launchers(values: dict[str, Any]) -> None:
+    """What a trainer says of its launcher counts before what all say."""
+    for trainer in (
+        values.get("trainer"),
+        *(found if isinstance(found := values.get("trainers"), list) else ()),
+    ):
+        if isinstance(trainer, dict) and isinstance(own := trainer.get("launcher"), dict):
+            shared = values.get("launcher")
+            trainer["launcher"] = {**(shared if isinstance(shared, dict) else {}), **own}
+
+
+def _check_request(path: Path, name: str) -> None:
+    import signal
+
+    if name and f"SIG{name}" not in signal.Signals.__members__:
+        raise ConfigError(
+            f"{path}: checkpoint_request = {name!r} is no signal", 'As in: checkpoint_request = "USR1"'
+        )
 
 
 def _completed(trainer: TrainerSettings, given: Mapping[str, Any]) -> TrainerSettings:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from exptui.core.audit.request import Cost, Options, Request
     from exptui.core.audit.session import State
     from exptui.core.doctor import Finding
+    from exptui.core.launchers.watch import Watch
 
 
 class Workspace(Launched):
@@ -247,10 +248,21 @@ class Workspace(Launched):
         check = Conformance(config, self.settings, self.places, workers=workers, timeout=timeout)
         return check, last_seconds(self.list_runs(), config.stem)
 
+    def cluster(self) -> Watch:
+        """Whoever asks the cluster again and again about runs it was given."""
+        from exptui.core.launchers.watch import Watch
+
+        return Watch(self.results)
+
     def wait(self, run_id: str, poll: float = 0.1) -> Iterator[RunView]:
         """Look at a run until it is no longer live; the last view is how it ended."""
+        watch = None
         while True:
             view = self.view(self.results / run_id)
+            if view.record and view.record.launcher and view.state.live:
+                watch = watch or self.cluster()
+                watch.look_when_due([view])
+                view = self.view(view.path)
             yield view
             if not view.state.live:
                 return

@@ -12,7 +12,7 @@ from exptui.core.configs.config import Config
 from exptui.core.configs.grid import Grid
 from exptui.core.contents import Contents
 from exptui.core.errors import ConfigError, UsageError
-from exptui.core.runs.launch import launch
+from exptui.core.runs.launch import launch_all
 from exptui.core.runs.run import RunState, stem_of
 from exptui.core.settings import TrainerSettings
 
@@ -41,8 +41,7 @@ def start(space: Contents, chosen: Grid, *, again: bool) -> Iterator[Path]:
     for point in wanted:
         if point.data is not None:
             derive.save(space.configs / f"{point.stem}.toml", point.data)
-    for point in wanted:
-        yield launch(space.config(point.stem), space.settings, space.places)
+    yield from launch_all([space.config(point.stem) for point in wanted], space.settings, space.places)
 
 
 def _configs(space: Contents) -> Iterator[Config]:

@@ -13,6 +13,7 @@ import msgspec
 from exptui.core.configs.style import Flags
 from exptui.core.errors import CorruptError
 from exptui.core.files import LockId, is_held, pretty_json, read_json, sha256_bytes, write_atomic
+from exptui.core.launchers.options import Launching
 from exptui.core.runs.process import Process, alive, boot_id, marked
 
 BLOCK = 1 << 15  # bytes: more would be mapped anew for each file
@@ -84,6 +85,7 @@ class Exit(msgspec.Struct, frozen=True, kw_only=True):
     signal: int | None = None
     stop_requested: bool = False
     error: str = ""
+    lost: bool = False  # the word of a cluster: nobody of the run was there to say more
 
 
 class Attempt(msgspec.Struct, frozen=True, kw_only=True):
@@ -98,6 +100,10 @@ class Attempt(msgspec.Struct, frozen=True, kw_only=True):
     processes: tuple[Process, ...] = ()
     traceback: str = ""
     oom_kills: int = 0  # processes of its cgroup that the kernel killed for want of memory meanwhile
+    node: str = ""  # of a cluster
+    job: str = ""  # its number there
+    signals: tuple[str, ...] = ()  # that the cluster sent
+    over: bool = False  # nothing of it works any more: the next attempt may begin
 
 
 class RunRecord(msgspec.Struct, frozen=True, kw_only=True):
@@ -126,6 +132,7 @@ class RunRecord(msgspec.Struct, frozen=True, kw_only=True):
     argv: tuple[str, ...] = ()  # of this attempt, where it is not the recipe's
     gpu: str = ""  # the one it was given last
     isolation: str = ""  # what came of the recipe's
+    launcher: Launching | None = None  # None: this machine
     adopted: str = ""  # name in results/ of the directory the trainer made itself, until it is merged
 
     @property
@@ -248,6 +255,10 @@ def state_of(directory: Path, record: RunRecord | None) -> RunState:
         return RunState.EXTERNAL
     if record.phase is Phase.EXITED:
         return _ended(record.exit or Exit(error="no exit was recorded"))
+    if (
+        record.launcher is not None
+    ):  # no lock reaches across nodes: until an end is written it is what it says
+        return RunState.QUEUED if record.phase is Phase.QUEUED else RunState.RUNNING
     if record.host != os.uname().nodename:
         return RunState.REMOTE
     if is_supervised(record):
@@ -256,6 +267,8 @@ def state_of(directory: Path, record: RunRecord | None) -> RunState:
 
 
 def _ended(end: Exit) -> RunState:
+    if end.lost:
+        return RunState.LOST
     if end.stop_requested:
         return RunState.STOPPED
     return RunState.FINISHED if end.code == 0 else RunState.FAILED
@@ -276,7 +289,7 @@ def is_there(lock: LockId, holder: Process | None) -> bool:
 
 def is_working(directory: Path, record: RunRecord) -> bool:
     """Whether something of the trainer's tree works: it, or a supervisor that waits for it, holds the run's lock."""
-    if record.run_lock is None:
+    if record.run_lock is None or record.launcher is not None:
         return False
     return bool(_held(record.run_lock)) or bool(processes(directory, record))
 

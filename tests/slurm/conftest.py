@@ -1,0 +1,36 @@
+"""One real cluster for these tests, which only `make test-slurm` runs."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from slurm.cluster import Cluster, missing
+
+if os.environ.get("SLURM") != "real":
+    collect_ignore_glob = ["test_*.py"]
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[Cluster]:
+    """Three nodes; a module has one of its own, as its tests kill daemons. Slurm's words for us are in our environment."""
+    if absent := missing():
+        pytest.skip(f"no Slurm here: {', '.join(absent)} missing")
+    at = Path(tempfile.mkdtemp(prefix="exptui-slurm-"))  # a socket's path is short
+    one = Cluster(at)
+    before = dict(os.environ)
+    os.environ.update(one.environ)
+    try:
+        one.start()
+        yield one
+    finally:
+        one.stop()
+        os.environ.clear()
+        os.environ.update(before)
+        if not os.environ.get("KEEP_SLURM"):
+            shutil.rmtree(at, ignore_errors=True)
