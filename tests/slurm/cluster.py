@@ -158,6 +158,35 @@ class Cluster:
         if number in (signal.SIGKILL, signal.SIGTERM):
             self.until(lambda: not Path(f"/proc/{pid}").exists())
 
+    def mend(self) -> None:
+        """As it was after `start`: every daemon there, every node idle, no job."""
+        for name in ("slurmctld", *NODES):
+            if not self.runs(name):
+                self.controller() if name == "slurmctld" else self.node(name)
+        self.until(lambda: bool(self.states()))
+        self.call("scancel", "--user", pwd.getpwuid(os.getuid()).pw_name)
+        for name, state in self.states().items():
+            if state.startswith(("drain", "down", "drng")):
+                self.call("scontrol", "update", f"nodename={name}", "state=resume", check=False)
+        self.until(lambda: self.states() == dict.fromkeys(NODES, "idle"))
+
+    def runs(self, name: str) -> bool:
+        """Whether a daemon is there."""
+        try:
+            return Path(f"/proc/{self.pid(name)}").exists()
+        except (OSError, ValueError):
+            return False
+
+    def kill_job(self, job_id: str) -> None:
+        """SIGKILL to all that works for a job, its keeper first, as when the power of its node fails."""
+        keeper, mark = f"slurmstepd: [{job_id}.batch]".encode(), f"SLURM_JOB_ID={job_id}".encode()
+        found = [int(path.name) for path in Path("/proc").iterdir() if path.name.isdigit()]
+        keepers = [pid for pid in found if _read(pid, "cmdline").startswith(keeper)]
+        members = [pid for pid in found if mark in _read(pid, "environ").split(b"\0")]
+        for pid in (*keepers, *(pid for pid in members if pid not in keepers)):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+
     def pid(self, name: str) -> int:
         """The number of a daemon's process."""
         return int((self.at / f"{name}.pid").read_text())
@@ -167,7 +196,7 @@ class Cluster:
         with contextlib.suppress(OSError, subprocess.SubprocessError):
             self.call("scancel", "--user", pwd.getpwuid(os.getuid()).pw_name)
         for name in (*NODES, "slurmctld", "munged"):
-            with contextlib.suppress(OSError, ValueError):
+            if self.runs(name):
                 self.kill(name)
         for process in Path("/proc").iterdir():
             with contextlib.suppress(OSError, ValueError):
@@ -218,6 +247,13 @@ class Cluster:
         )
         if done.returncode:
             raise OSError(f"{program} {' '.join(words)}: {done.stderr.strip()}")
+
+
+def _read(pid: int, what: str) -> bytes:
+    try:
+        return Path(f"/proc/{pid}/{what}").read_bytes()
+    except OSError:
+        return b""
 
 
 def _free_ports(count: int) -> list[int]:

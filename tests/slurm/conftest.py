@@ -16,13 +16,20 @@ if os.environ.get("SLURM") != "real":
     collect_ignore_glob = ["test_*.py"]
 
 
+@pytest.fixture
+def cluster(daemons: Cluster) -> Cluster:
+    """Three idle nodes, whatever the test before did to them."""
+    daemons.mend()
+    return daemons
+
+
 @pytest.fixture(scope="module")
-def cluster() -> Iterator[Cluster]:
-    """Three nodes; a module has one of its own, as its tests kill daemons. Slurm's words for us are in our environment."""
+def daemons(request: pytest.FixtureRequest) -> Iterator[Cluster]:
+    """Where Slurm is found is in our environment. A module may have SETTINGS of its own."""
     if absent := missing():
         pytest.skip(f"no Slurm here: {', '.join(absent)} missing")
     at = Path(tempfile.mkdtemp(prefix="exptui-slurm-"))  # a socket's path is short
-    one = Cluster(at)
+    one = Cluster(at, **getattr(request.module, "SETTINGS", {}))
     before = dict(os.environ)
     os.environ.update(one.environ)
     try:

@@ -101,6 +101,16 @@ def _runs(add: Add) -> None:
         command.add_argument(
             "--seeds", type=_seeds, default=(), metavar="1,2,3", help="each with each of these seeds"
         )
+        command.add_argument(
+            "--launcher",
+            action="append",
+            default=[],
+            metavar="KEY=VALUE",
+            dest="how",
+            help="another [launcher] for these runs, as kind=slurm or time=2:00:00"
+            if _is_cluster()
+            else argparse.SUPPRESS,
+        )
     resume = add("resume", "go on with a run that did not finish, from its last valid checkpoint")
     resume.add_argument("run", metavar="RUN")
     for command in (run, grid, resume):
@@ -125,6 +135,11 @@ def _runs(add: Add) -> None:
     remove.add_argument(
         "--undo", action="store_true", help="take back the run named, or the last one removed"
     )
+
+
+def _is_cluster() -> bool:
+    """Whether Slurm is here: who has none reads nothing of it."""
+    return any(os.access(f"{folder}/sbatch", os.X_OK) for folder in os.get_exec_path())
 
 
 def _seeds(text: str) -> tuple[int, ...]:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import fnmatch
 import re
-from collections.abc import Mapping
+import shlex
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +15,12 @@ import tomli
 from exptui.core import alerts
 from exptui.core.configs.style import Flags
 from exptui.core.directions import Directions
-from exptui.core.errors import ConfigError
+from exptui.core.errors import ConfigError, UsageError
 from exptui.core.launchers.options import Options
 
 SECRET_WORDS = ("TOKEN", "SECRET", "PASSWORD", "KEY")
 PATTERN = r"Name each number, as in: metrics = ['step (?P<step>\d+) loss (?P<loss>\S+)']"
+HOW = "launcher."
 BUNDLED = "tiny-agent-trainer"
 
 
@@ -83,6 +85,51 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
             if any(fnmatch.fnmatchcase(config_name, pattern) for pattern in trainer.configs):
                 return trainer
         return self.trainer
+
+    def launcher_for(self, trainer: TrainerSettings) -> Options:
+        """Where its runs are started."""
+        return trainer.launcher or self.launcher
+
+
+def parse_how(words: Iterable[str]) -> tuple[list[str], dict[str, str]]:
+    """Words as `launcher.time=2:00:00` apart from the others."""
+    others, how = [], dict[str, str]()
+    for word in words:
+        if word.startswith(HOW) and "=" in word:
+            name, _, value = word.removeprefix(HOW).partition("=")
+            how[name] = value
+        else:
+            others.append(word)
+    return others, how
+
+
+def launched_by(settings: Settings, how: Mapping[str, str]) -> Settings:
+    """The settings with other values of `[launcher]`, for every trainer.
+
+    Raises:
+        UsageError: there is no such key, or the value is none for it.
+    """
+    if not how:
+        return settings
+    values: dict[str, object] = {**how, **({"extra": shlex.split(how["extra"])} if "extra" in how else {})}
+
+    def changed(options: Options) -> Options:
+        try:
+            return msgspec.convert({**msgspec.to_builtins(options), **values}, Options, strict=False)
+        except msgspec.ValidationError as error:
+            keys = ", ".join(Options.__struct_fields__)
+            raise UsageError(f"the launcher: {error}", f"It has: {keys}, as in time=2:00:00") from error
+
+    def of(trainer: TrainerSettings) -> TrainerSettings:
+        own = trainer.launcher and changed(trainer.launcher)
+        return msgspec.structs.replace(trainer, launcher=own)
+
+    return msgspec.structs.replace(
+        settings,
+        launcher=changed(settings.launcher),
+        trainer=of(settings.trainer),
+        trainers=tuple(map(of, settings.trainers)),
+    )
 
 
 def load(path: Path) -> Settings:

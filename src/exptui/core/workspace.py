@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -253,6 +253,11 @@ class Workspace(Launched):
         from exptui.core.launchers.watch import Watch
 
         return Watch(self.results)
+
+    def cluster_says(self, views: Iterable[RunView]) -> Mapping[str, str]:
+        """Of those that a cluster was given and that are live: run id → what it says. Without one nothing is asked."""
+        given = [view for view in views if view.record and view.record.launcher and view.state.live]
+        return self.cluster().look(given) if given else {}
 
     def wait(self, run_id: str, poll: float = 0.1) -> Iterator[RunView]:
         """Look at a run until it is no longer live; the last view is how it ended."""

@@ -20,6 +20,7 @@ from exptui.core.monitor.run_rows import Runs
 from exptui.core.monitor.watch import Pace, Watcher
 from exptui.core.runs import queue, run
 from exptui.core.workspace import Workspace
+from exptui.tui.clusters import Clusters
 from exptui.tui.listing import EMPTY, Choice, Lister, Listing
 from exptui.tui.messages import (
     Answered,
@@ -72,6 +73,7 @@ class Bridge:
         self._choice, self._runs, self._lister = Choice(), EMPTY.runs, Lister()
         self._seen = Snapshot()
         self.sentry = Sentry(workspace, post, self.stopping)
+        self.clusters, self._asking = Clusters(workspace, post, self.stopping), False
 
     def start(self) -> None:
         """Begin to watch and to answer."""
@@ -106,6 +108,7 @@ class Bridge:
         """Ask every thread to end; nothing is waited for."""
         self.stopping.set()
         self.sentry.stop()
+        self.clusters.stop()
         for cancel in list(self._operations.values()):
             cancel.ask()
         with self._wake:
@@ -202,6 +205,9 @@ class Bridge:
                 pace.looked(time.monotonic(), changed=first or bool(found) or now != last)
                 last, first, at_work = now, False, _at_work(now)
                 self.sentry.see(at_work)
+                if self.clusters.see(at_work) and not self._asking:
+                    self._asking = True
+                    self._thread(self.clusters.work)
                 if self._live(last, at_work) != live:
                     break
         index.close()

@@ -161,5 +161,7 @@ def settle(directory: Path, seen: RunRecord, state: str, text: str) -> None:
     if run.read(directory) != seen:
         return
     lost = not state or state in LOST
+    if state == "FAILED" and seen.supervisor is not None:
+        lost, text = True, "its supervisor was killed"
     how = Exit(stop_requested=state in STOPPED, error=text, lost=lost)
     run.write(directory, structs.replace(seen, phase=Phase.EXITED, ended_at=now(), exit=how))

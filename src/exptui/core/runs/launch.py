@@ -243,12 +243,12 @@ def _prepared(directory: Path, config: Config, settings: Settings, places: Place
             f"the trainer {trainer.name} chooses its directory itself: on a cluster nobody would find it",
             "Tell it where to write: {output} in [trainer] command, or in its cwd.",
         )
-    return queued(directory, config, recipe, launcher=launcher)
+    return queued(directory, config, recipe, launcher)
 
 
 def launching(trainer: TrainerSettings, settings: Settings) -> Launching | None:
     """What run.json says of a launcher other than this machine."""
-    options = trainer.launcher or settings.launcher
+    options = settings.launcher_for(trainer)
     if options.kind == "local":
         return None
     resumable = bool(trainer.resume and trainer.checkpoints)
@@ -316,8 +316,8 @@ def queued(
     directory: Path,
     config: Config,
     recipe: Recipe,
-    *,
     launcher: Launching | None = None,
+    *,
     ticket: str = "",
     argv: tuple[str, ...] = (),
 ) -> Start:

@@ -169,6 +169,17 @@ class RunView(msgspec.Struct, frozen=True):
         return own if own.is_dir() else self.path
 
 
+def log_of(view: RunView) -> Path:
+    """The log to show: the trainer's, or where that is empty what the cluster itself wrote of the run."""
+    own = view.files / "trainer.log"
+    if not own.exists():
+        own = view.path / "trainer.log"
+    if view.record is None or view.record.launcher is None or (own.exists() and own.stat().st_size):
+        return own
+    written = [path for path in (view.path / "attempts").glob("slurm-*.out") if path.stat().st_size]
+    return max(written, key=lambda path: path.stat().st_mtime, default=own)
+
+
 def config_problem(directory: Path, record: RunRecord | None) -> str:
     """Why config.toml is not what the run was started with; empty where it is, or where that was not recorded."""
     if record is None:
