@@ -64,8 +64,8 @@ def seen(space: Workspace, run: Path, watch: Watch, wanted: RunState, seconds: f
 
     def there() -> bool:
         view = space.view(run)
-        if view.state.live:
-            watch.look_when_due([view])
+        if view.state.live and watch.due:
+            watch.look([view])
         return space.view(run).state is wanted
 
     until(there, seconds)

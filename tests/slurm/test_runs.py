@@ -43,7 +43,7 @@ def test_a_grid_is_one_array_with_as_many_at_once_as_said(cluster: Cluster, tmp_
     most = 0
     watch = there.cluster()
     while live := [view for view in map(there.view, runs) if view.state.live]:
-        said = watch.look_when_due(live)
+        said = watch.look(live)
         most = max(most, sum(text.startswith("runs on") for text in said.values()))
     assert most <= 4
     for run in (*local.values(), *runs):

@@ -82,7 +82,7 @@ def check(arguments: argparse.Namespace) -> int:
 def verify(arguments: argparse.Namespace) -> int:
     """Run again and compare; the exit code is the worst verdict's."""
     workspace = recovered(Workspace.find(arguments.workspace))
-    names = ("keep_going", "timeout", "cause", "segments", "sample", "workers", "isolation", "network")
+    names = ("keep_going", "timeout", "cause", "segments", "sample", "workers", "isolation", "network", "on")
     moved = {name: str(Path(path).absolute()) for name, path in arguments.inputs}
     options = Options(**{name: getattr(arguments, name) for name in names}, inputs=moved)
     reports = []

@@ -280,6 +280,12 @@ def _verify(add: Add) -> None:
         metavar="NAME=PATH",
         help="where an input of [inputs] is now",
     )
+    verify.add_argument(
+        "--on",
+        choices=["local", "slurm"],
+        default="",
+        help="where the re-runs work (default: as [launcher] says)" if _is_cluster() else argparse.SUPPRESS,
+    )
     verify.add_argument("--network", action="store_true", help="leave the network to the re-run")
     _json(verify)
 

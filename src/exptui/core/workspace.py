@@ -248,11 +248,12 @@ class Workspace(Launched):
         check = Conformance(config, self.settings, self.places, workers=workers, timeout=timeout)
         return check, last_seconds(self.list_runs(), config.stem)
 
-    def cluster(self) -> Watch:
+    @staticmethod
+    def cluster() -> Watch:
         """Whoever asks the cluster again and again about runs it was given."""
         from exptui.core.launchers.watch import Watch
 
-        return Watch(self.results)
+        return Watch()
 
     def cluster_says(self, views: Iterable[RunView]) -> Mapping[str, str]:
         """Of those that a cluster was given and that are live: run id → what it says. Without one nothing is asked."""
@@ -266,8 +267,9 @@ class Workspace(Launched):
             view = self.view(self.results / run_id)
             if view.record and view.record.launcher and view.state.live:
                 watch = watch or self.cluster()
-                watch.look_when_due([view])
-                view = self.view(view.path)
+                if watch.due:
+                    watch.look([view])
+                    view = self.view(view.path)
             yield view
             if not view.state.live:
                 return

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -19,11 +20,11 @@ from pathlib import Path
 
 from msgspec import structs
 
-from exptui.core.errors import CorruptError
+from exptui.core.errors import CorruptError, RunError
 from exptui.core.files import Lock, pretty_json, read_json
 from exptui.core.launchers import job as jobs
 from exptui.core.launchers.heart import Heart
-from exptui.core.runs import process, queue, resume, run
+from exptui.core.runs import adopt, process, queue, resume, run
 from exptui.core.runs.launch import now
 from exptui.core.runs.run import Attempt, Exit, Phase, RunRecord
 from exptui.core.runs.supervisor import HEARTBEAT, Supervisor
@@ -199,6 +200,14 @@ class NodeSupervisor(Supervisor):
         gpu = os.environ.get("CUDA_VISIBLE_DEVICES", "")
         return queue.take_slot(self.locks, self.ticket, self.directory, gpu)
 
+    def _look_for_directory(self) -> None:
+        """One that the trainer made itself is not taken over: of two nodes at work nobody could tell whose it is."""
+        recipe, sha256 = self.record.recipe, self.record.config_sha256
+        if recipe.adopts and (name := adopt.find(self.results, self.before, sha256, self._family())):
+            raise RunError(
+                f"the trainer wrote into {name}, a directory of its own", "Tell it where: {output}."
+            )
+
     def _finish(self, end: Exit) -> None:
         going_on = bool(self.leave_by) and not self._end_asked()
         if self.superseded or (going_on and self._left(end)):
@@ -241,8 +250,7 @@ def main() -> None:
     try:
         _attempt(directory, record, Path(project), Path(results), name, locks)
     finally:
-        with contextlib.suppress(OSError):
-            locks.rmdir()
+        shutil.rmtree(locks, ignore_errors=True)
 
 
 def _attempt(
@@ -250,7 +258,8 @@ def _attempt(
 ) -> None:
     number = claim(directory, record)
     again = number > record.attempts or record.supervisor is not None
-    lock = Lock.take(locks / f"{record.run_id}{queue.SUPERVISOR}")
+    ticket = record.run_id if directory.parent == results else name  # a re-run alerts nobody
+    lock = Lock.take(locks / f"{ticket}{queue.SUPERVISOR}")
     assert lock is not None  # the directory is ours alone
     record = structs.replace(
         record,

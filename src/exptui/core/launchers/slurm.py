@@ -32,7 +32,7 @@ FORMAT = "%i|%T|%V|%N|%r|%j"  # the name last: those of others may hold anything
 TIMEOUT = 30.0  # seconds for an answer
 SUBMIT_TIMEOUT = 120.0
 MARGIN = 15.0  # seconds beyond the trainer's grace before a job is ended whatever it does
-POLL = 0.5
+POLL, ASK = 0.2, 2.0  # seconds between two looks at the run, and two at the queue
 NOT_SENT = (
     "Unable to contact slurm controller (connect failure)",
     "Could not establish a configuration source",
@@ -190,7 +190,7 @@ class Slurm:
         """What Slurm says of each, from one query; whoever looks again and again keeps a `Watch`."""
         from exptui.core.launchers.watch import Watch
 
-        return Watch(views[0].path.parent).look(views) if views else {}
+        return Watch().look(views)
 
     def cancel(self, view: RunView) -> None:
         """Ask by a file, which a job that starts later finds too; then Slurm, first gently."""
@@ -204,7 +204,7 @@ class Slurm:
         deadline = time.monotonic() + view.record.recipe.stop_grace + MARGIN
         _cancel(mine, "--state=PENDING")
         _cancel(mine, "--batch", "--signal=TERM")
-        forced, watch = False, Watch(view.path.parent)
+        forced, watch, ask = False, Watch(), 0.0
         while (now := run.observe(view.path))[1].live:
             if time.monotonic() > deadline:
                 if forced:
@@ -214,7 +214,9 @@ class Slurm:
                     )
                 forced, deadline = True, time.monotonic() + MARGIN
                 _cancel(mine)
-            watch.look([RunView(view.run_id, view.path, now[1], now[0])])
+            if time.monotonic() >= ask:
+                watch.look([RunView(view.run_id, view.path, now[1], now[0])])
+                ask = time.monotonic() + ASK
             time.sleep(POLL)
 
     def find(self, directory: Path) -> bool:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from msgspec import structs
 
-from exptui.core.errors import CorruptError, ExptuiError, RunError
+from exptui.core.errors import CorruptError, RunError
 from exptui.core.files import read_json
 from exptui.core.launchers import job as jobs
 from exptui.core.launchers import slurm, words
@@ -21,7 +21,6 @@ from exptui.core.launchers.heart import Heart
 from exptui.core.launchers.job import Job
 from exptui.core.launchers.slurm import Listing, Seen
 from exptui.core.runs import process, run
-from exptui.core.runs.alone import alone
 from exptui.core.runs.launch import now
 from exptui.core.runs.run import Attempt, Exit, Phase, RunRecord, RunView
 
@@ -36,44 +35,43 @@ class Watch:
 
     def __init__(
         self,
-        results: Path,
         ask: Callable[[set[str]], Listing] = slurm.listing,
         accounts: Callable[[list[Job]], Listing] = slurm.accounted,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self.archives, self.ask, self.accounts, self.clock = results.parent / "archive", ask, accounts, clock
+        self.ask, self.accounts, self.clock = ask, accounts, clock
         self.pause = SOON
         self.unknown = ""  # since when no query was answered, and why; empty while they are
-        self._jobs: dict[str, tuple[str, Job]] = {}
-        self._hearts: dict[str, Heart] = {}
-        self._absent: dict[str, int] = {}
+        self._jobs: dict[Path, tuple[tuple[int, int], Job]] = {}
+        self._hearts: dict[Path, Heart] = {}
+        self._absent: dict[Path, int] = {}
         self._last: Mapping[str, str] = {}
         self._due = 0.0
 
-    def look_when_due(self, views: Sequence[RunView]) -> Mapping[str, str]:
-        """As `look`, but until the pause is over what was said last."""
-        if self.clock() >= self._due:
-            self.look(views)
-            self._due = self.clock() + self.pause
-        return self._last
+    @property
+    def due(self) -> bool:
+        """Whether the pause since the last look is over."""
+        return self.clock() >= self._due
 
     def look(self, views: Sequence[RunView]) -> Mapping[str, str]:
         """Ask once for all of these runs; run id → what there is to say. `pause`: seconds until the next look."""
+        said = self._look(views)
+        self.pause = SOON if said != self._last and not self.unknown else min(LATE, self.pause * GROWTH)
+        self._last, self._due = said, self.clock() + self.pause
+        return said
+
+    def _look(self, views: Sequence[RunView]) -> Mapping[str, str]:
         try:
             seen = self.ask({view.record.user for view in views if view.record})
         except RunError as error:
             self.unknown = self.unknown or f"unknown since {datetime.now().astimezone():%H:%M}"
-            self.pause = min(LATE, self.pause * GROWTH)
-            self._last = {view.run_id: f"{self.unknown}: {error.message}" for view in views}
-            return self._last
+            return {view.run_id: f"{self.unknown}: {error.message}" for view in views}
         self.unknown = ""
         said = {view.run_id: self._say(view, seen) for view in views}
-        ids = said.keys()
+        paths = {view.path for view in views}
         for known in (self._jobs, self._hearts, self._absent):
-            for gone in known.keys() - ids:
+            for gone in known.keys() - paths:
                 del known[gone]
-        self.pause = SOON if said != self._last else min(LATE, self.pause * GROWTH)
-        self._last = said
         return said
 
     def _say(self, view: RunView, seen: Listing) -> str:
@@ -83,24 +81,26 @@ class Watch:
         found = seen.get((mine.name, mine.task))
         if found is None:
             return self._missing(view, record, mine)
-        self._absent.pop(view.run_id, None)
+        self._absent.pop(view.path, None)
         if not mine.job_id:
             self._found(view, mine, found)
         if found.state in words.ENDED:
             return self._over(view, record, found)
-        self._hearts.pop(view.run_id, None)
+        self._hearts.pop(view.path, None)
         return words.say(found.state, found.reason, found.node)
 
     def _job(self, view: RunView) -> Job | None:
-        """Read once a submission: `queued_at` and the attempts tell one from the next."""
-        record = view.record
-        key = f"{record.attempts} {record.supervisor} {record.phase}" if record else ""
-        known = self._jobs.get(view.run_id)
-        if known is None or known[0] != key or not known[1].job_id:
+        """Read once a submission."""
+        try:
+            found = jobs.path(view.path).stat()
+        except OSError:
+            return None
+        stamp, known = (found.st_ino, found.st_mtime_ns), self._jobs.get(view.path)
+        if known is None or known[0] != stamp:
             mine = jobs.read(view.path)
             if mine is None:
                 return None
-            known = self._jobs[view.run_id] = (key, mine)
+            known = self._jobs[view.path] = (stamp, mine)
         return known[1]
 
     def _found(self, view: RunView, mine: Job, found: Seen) -> None:
@@ -111,9 +111,9 @@ class Watch:
     def _missing(self, view: RunView, record: RunRecord, mine: Job) -> str:
         if not mine.job_id and mine.by and process.alive(mine.by):
             return "is being submitted"
-        count = self._absent[view.run_id] = self._absent.get(view.run_id, 0) + 1
+        count = self._absent[view.path] = self._absent.get(view.path, 0) + 1
         silent = self._silent(view, record)
-        if count < ABSENT or (record.supervisor and silent < _patience(record)):
+        if count < ABSENT or (mine.job_id and silent < _patience(record)):
             return "Slurm does not know it any more" if mine.job_id else "Slurm does not know it yet"
         try:
             found = self.accounts([mine]).get((mine.name, mine.task))
@@ -123,8 +123,8 @@ class Watch:
         return self._end(view, record, state, mine)
 
     def _over(self, view: RunView, record: RunRecord, found: Seen) -> str:
-        """Slurm's word; the run's own is still to come where it began and its heartbeat may yet move."""
-        if record.supervisor and self._silent(view, record) < _patience(record):
+        """Slurm's word. Where it had a node the run's own may still come: its heart may beat, and files may be late."""
+        if found.node and self._silent(view, record) < _patience(record):
             return f"{words.say(found.state, found.reason, found.node)}; the run itself has not said so yet"
         return self._end(view, record, found.state, None)
 
@@ -135,7 +135,7 @@ class Watch:
             seen = None
         if seen is not None and seen.over:
             return float("inf")
-        heart = self._hearts.setdefault(view.run_id, Heart(self.clock))
+        heart = self._hearts.setdefault(view.path, Heart(self.clock))
         return heart.silent((record.attempts, seen.heartbeat if seen else None))
 
     def _end(self, view: RunView, record: RunRecord, state: str, mine: Job | None) -> str:
@@ -144,11 +144,8 @@ class Watch:
         else:
             text = words.ENDED[state] if state else "Slurm does not know it any more"
         asked = mine is not None and jobs.end_file(view.path, mine.name).exists()
-        try:
-            with alone(self.archives, view.run_id):
-                settle(view.path, record, "CANCELLED" if asked and not state else state, text)
-        except (ExptuiError, OSError):
-            return text  # somebody is at it, or the disk said no: the next look tries again
+        with contextlib.suppress(CorruptError, OSError):  # then the next look tries it again
+            settle(view.path, record, "CANCELLED" if asked and not state else state, text)
         return text
 
 

@@ -33,11 +33,11 @@ STATES = {
 
 REASONS = {
     "BeginTime": "its time to begin has not come",
-    "Dependency": "waits for another job",
+    "Dependency": "another job has to end first",
     "JobArrayTaskLimit": "as many runs of its grid are at work as may be at once",
     "JobHeldAdmin": "held by an administrator",
     "JobHeldUser": "held by its user",
-    "Licenses": "waits for a licence",
+    "Licenses": "no licence is free",
     "NodeDown": "a node it needs is down",
     "None": "",
     "Priority": "others come first",
@@ -45,8 +45,8 @@ REASONS = {
     "QOSMaxCpuPerUserLimit": "you use as many CPUs as you may",
     "QOSMaxJobsPerUserLimit": "you run as many jobs as you may",
     "ReqNodeNotAvail": "a node it needs is not available",
-    "Reservation": "waits for its reservation",
-    "Resources": "waits until there is room",
+    "Reservation": "its reservation has not begun",
+    "Resources": "no room yet",
 }
 
 NEVER = {
@@ -68,8 +68,9 @@ NEVER = {
 def say(state: str, reason: str, node: str = "") -> str:
     """One line on a job: what it does, where, and why it waits."""
     if state != "PENDING":
-        where = f" on {node}" if node and state != "PREEMPTED" else ""
-        return f"{ENDED.get(state) or STATES.get(state) or state.lower()}{where}"
+        if state in ENDED:
+            return f"{ENDED[state]} ({node})" if node else ENDED[state]
+        return f"{STATES.get(state) or state.lower()}{f' on {node}' if node else ''}"
     plain = reason.split(",", maxsplit=1)[0].strip()  # "ReqNodeNotAvail, UnavailableNodes:n1"
     plain = plain.replace("_", " ") if plain not in REASONS and plain not in NEVER else plain
     if plain in NEVER:

@@ -237,13 +237,7 @@ def _prepared(directory: Path, config: Config, settings: Settings, places: Place
     trainer = settings.trainer_for(config.path.name)
     with storage_errors("see what the run needs"):
         recipe = freeze(config, trainer, settings, places, directory)
-    launcher = launching(trainer, settings)
-    if launcher and recipe.adopts:
-        raise UsageError(
-            f"the trainer {trainer.name} chooses its directory itself: on a cluster nobody would find it",
-            "Tell it where to write: {output} in [trainer] command, or in its cwd.",
-        )
-    return queued(directory, config, recipe, launcher)
+    return queued(directory, config, recipe, launching(trainer, settings))
 
 
 def launching(trainer: TrainerSettings, settings: Settings) -> Launching | None:

@@ -203,7 +203,7 @@ def launch_lines(facts: Preview) -> list[Line]:
     ]
     if facts.launcher.kind == "slurm":
         where = [("Slurm    ", "muted"), (clean(_asked_of(facts.launcher), 200), "")]
-        where.append(("   launcher.KEY=VALUE with R changes it", "muted"))
+        where.append(("   E launcher.KEY=VALUE changes it", "muted"))
     written: list[Line] = [
         [("config   ", "muted"), (f"configs/{clean(facts.stem, 200)}.toml will be written", "")]
     ]
