@@ -117,7 +117,7 @@ class Cluster:
         host = socket.gethostname().split(".")[0]
         ports = _free_ports(1 + len(NODES))
         nodes = "\n".join(
-            f"NodeName={name} NodeHostname={host} NodeAddr=127.0.0.1 Port={port} CPUs=8 RealMemory=1000 State=UNKNOWN"
+            f"NodeName={name} NodeHostname={host} NodeAddr=127.0.0.1 Port={port} CPUs=2 RealMemory=1000 State=UNKNOWN"
             for name, port in zip(NODES, ports[1:], strict=True)
         )
         text = CONF.format(

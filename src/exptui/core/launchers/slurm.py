@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import shlex
@@ -181,6 +182,7 @@ class Slurm:
         if done.returncode == 0:
             _write_ids(starts, done.stdout.strip().partition(";")[0], several=several)
         elif not any(word in done.stderr for word in UNDECIDED) or any(w in done.stderr for w in NOT_SENT):
+            shutil.rmtree(places.results / jobs.LINKS / name, ignore_errors=True)
             for start, earlier in zip(starts, before, strict=True):
                 if earlier is not None:  # one that was to go on is what it was
                     run.write(start.directory, earlier)
@@ -241,12 +243,12 @@ def _cancel(mine: Job, *how: str) -> None:
 
 
 def _write_ids(starts: Sequence[Start], number: str, *, several: bool) -> None:
-    """Not to be able to is no failure: they are found by name."""
+    """Not to be able to is no failure: they are submitted, and found by name."""
     for start in starts:
         mine = jobs.read(start.directory)
         if mine is not None:
             job_id = f"{number}_{mine.task}" if several else number
-            with storage_errors("write down the job"):
+            with contextlib.suppress(OSError):
                 jobs.write(start.directory, structs.replace(mine, job_id=job_id))
 
 

@@ -82,7 +82,7 @@ class Watch:
         if found is None:
             return self._missing(view, record, mine)
         self._absent.pop(view.path, None)
-        if not mine.job_id:
+        if not mine.job_id and not _is_alive(mine):  # who submits it writes that down himself
             self._found(view, mine, found)
         if found.state in words.ENDED:
             return self._over(view, record, found)
@@ -109,7 +109,7 @@ class Watch:
             jobs.write(view.path, structs.replace(mine, job_id=found.job_id, submitted_at=found.submitted_at))
 
     def _missing(self, view: RunView, record: RunRecord, mine: Job) -> str:
-        if not mine.job_id and mine.by and process.alive(mine.by):
+        if not mine.job_id and _is_alive(mine):
             return "is being submitted"
         count = self._absent[view.path] = self._absent.get(view.path, 0) + 1
         silent = self._silent(view, record)
@@ -147,6 +147,11 @@ class Watch:
         with contextlib.suppress(CorruptError, OSError):  # then the next look tries it again
             settle(view.path, record, "CANCELLED" if asked and not state else state, text)
         return text
+
+
+def _is_alive(mine: Job) -> bool:
+    """Whether who submits it is at it, as far as can be seen from here."""
+    return mine.by is not None and process.alive(mine.by)
 
 
 def _patience(record: RunRecord) -> float:

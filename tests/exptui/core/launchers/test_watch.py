@@ -186,6 +186,12 @@ def test_an_interrupted_submission_is_found_by_its_name(tmp_path: Path) -> None:
     assert cluster.look() == "is being submitted"
     cluster.state = "PENDING"
     cluster.look()
+    assert jobs.read(cluster.directory) == Job(
+        name=NAME, by=process.me()
+    )  # who submits it writes it down himself
+    gone = structs.replace(process.me(), boot_id="another")
+    jobs.write(cluster.directory, Job(name=NAME, by=gone))
+    cluster.look()
     found = jobs.read(cluster.directory)
     assert found is not None
     assert found.job_id == "7"
