@@ -1,6 +1,6 @@
 """What runs on a cluster cost the login node: `python benchmarks/slurm_scale.py [N …]`, with a fake Slurm; docs/scale.md.
 
-Its squeue prints a file of N jobs, another state of one of them each time, so that the cockpit asks as often as it ever does.
+Its squeue prints a file of N jobs, another reason for one of them each time, so that the cockpit asks as often as it ever does.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ WATCHED = 60.0  # seconds
 SETTINGS = '[trainer]\ncommand = ["true", "{output}"]\n[launcher]\nkind = "slurm"\n'
 SQUEUE = """#!/bin/sh
 read -r n < {at}/turn; echo $((n + 1)) > {at}/turn
-sed "1s/PENDING/STATE$n/" {at}/queue
+sed "1s/Priority/Priority$n/" {at}/queue
 """
 
 

@@ -20,9 +20,14 @@ class Clusters:
     """It is told of the runs at work, and posts what is said of those that a cluster was given."""
 
     def __init__(
-        self, workspace: Workspace, post: Callable[[Message], Any], stopping: threading.Event
+        self,
+        workspace: Workspace,
+        post: Callable[[Message], Any],
+        moved: Callable[[], None],
+        stopping: threading.Event,
     ) -> None:
-        self.workspace, self.post, self.stopping = workspace, post, stopping
+        """`moved`: what is told when runs may have started or ended."""
+        self.workspace, self.post, self.moved, self.stopping = workspace, post, moved, stopping
         self._views: tuple[RunView, ...] = ()
         self._wake = threading.Event()
 
@@ -49,4 +54,10 @@ class Clusters:
             said = dict(watch.look(views)) if views and not self.stopping.is_set() else {}
             if said != last:
                 self.post(ClusterSaid(said))
+                if _at_work(said) != _at_work(last):
+                    self.moved()
             last, pause = said, watch.pause if views else None
+
+
+def _at_work(said: dict[str, str]) -> set[str]:
+    return {run_id for run_id, text in said.items() if not text.startswith(("wait", "unknown"))}

@@ -42,7 +42,7 @@ class Watch:
         self.ask, self.accounts, self.clock = ask, accounts, clock
         self.pause = SOON
         self.unknown = ""  # since when no query was answered, and why; empty while they are
-        self._jobs: dict[Path, tuple[tuple[int, int], Job]] = {}
+        self._jobs: dict[Path, tuple[RunRecord, Job]] = {}
         self._hearts: dict[Path, Heart] = {}
         self._absent: dict[Path, int] = {}
         self._last: Mapping[str, str] = {}
@@ -90,17 +90,13 @@ class Watch:
         return words.say(found.state, found.reason, found.node)
 
     def _job(self, view: RunView) -> Job | None:
-        """Read once a submission."""
-        try:
-            found = jobs.path(view.path).stat()
-        except OSError:
-            return None
-        stamp, known = (found.st_ino, found.st_mtime_ns), self._jobs.get(view.path)
-        if known is None or known[0] != stamp:
+        """Read once for each record that was read: a new submission writes another one."""
+        known = self._jobs.get(view.path)
+        if known is None or known[0] is not view.record or not known[1].job_id:
             mine = jobs.read(view.path)
-            if mine is None:
+            if mine is None or view.record is None:
                 return None
-            known = self._jobs[view.path] = (stamp, mine)
+            known = self._jobs[view.path] = (view.record, mine)
         return known[1]
 
     def _found(self, view: RunView, mine: Job, found: Seen) -> None:

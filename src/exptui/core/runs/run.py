@@ -136,6 +136,11 @@ class RunRecord(msgspec.Struct, frozen=True, kw_only=True):
     adopted: str = ""  # name in results/ of the directory the trainer made itself, until it is merged
 
     @property
+    def waits_elsewhere(self) -> bool:
+        """Whether a cluster has yet to start it: until then nothing of it changes."""
+        return self.launcher is not None and self.phase is Phase.QUEUED
+
+    @property
     def seconds(self) -> float | None:
         """How long its one attempt took; None where that is not known."""
         from datetime import datetime
