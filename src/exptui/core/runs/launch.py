@@ -36,6 +36,7 @@ from exptui.core.settings import Settings, TrainerSettings
 PLACEHOLDER = re.compile(r"(?<!\$)\{([A-Za-z_]\w*)\}")  # not the ${X} of a shell, not a JSON object
 
 LAST_MOMENTS, POLL = 5.0, 0.02  # seconds
+TOGETHER = 1000  # runs in one submission: an array of Slurm has no more where nobody set it otherwise
 
 
 @dataclass(frozen=True)
@@ -208,16 +209,17 @@ def launch_all(configs: Sequence[Config], settings: Settings, places: Places) ->
         for start in together:
             _discarded(start.directory)
         raise
-    if together:
+    for at in range(0, len(together), TOGETHER):
+        part = together[at : at + TOGETHER]
         try:
-            protocol.of(together[0].record).submit(together, places)
+            protocol.of(part[0].record).submit(part, places)
         except ExptuiError:  # whatever else comes between, the cluster may have them: they are found again
-            for start in together:
+            for start in together[at:]:
                 _discarded(start.directory)
             raise
-    for start in together:
-        _unclaim(start.directory)
-        yield start.directory
+        for start in part:
+            _unclaim(start.directory)
+            yield start.directory
 
 
 def _claimed(config: Config, places: Places) -> Path:

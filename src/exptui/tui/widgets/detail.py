@@ -168,8 +168,10 @@ class DetailPane(Vertical):
 
     def show_words(self, words: Mapping[str, str]) -> None:
         """What a cluster says of the runs it was given."""
-        self.words = words
-        self._facts_again()
+        before, self.words = self.words, words
+        shown = getattr(self.detail.subject, "run_id", "") if self.detail else ""
+        if before.get(shown) != words.get(shown):
+            self._facts_again()
 
     def _facts_again(self) -> None:
         if self.tab == "overview" and self.detail is not None and isinstance(self.detail.subject, RunRow):

@@ -12,6 +12,7 @@ import pytest
 from exptui.core.errors import RunError, UsageError
 from exptui.core.launchers import job as jobs
 from exptui.core.launchers import slurm as slurms
+from exptui.core.runs import launch
 from exptui.core.runs import run as runs
 from exptui.core.runs.run import RunState, log_of
 from exptui.core.workspace import Workspace
@@ -50,7 +51,8 @@ def test_a_run_gives_what_a_local_one_gives(slurm: Path, tmp_path: Path) -> None
     record = runs.read(run)
     assert record is not None
     assert record.run_lock is None
-    until(lambda: not list(Path(tempfile.gettempdir()).glob(f"exptui-*/{run.name}*")))
+    held = Path(tempfile.gettempdir()).glob
+    until(lambda: not any((path / f"{run.name}.supervisor").exists() for path in held("exptui-*")))
 
 
 def test_a_grid_is_one_submission(slurm: Path, tmp_path: Path) -> None:
@@ -62,6 +64,23 @@ def test_a_grid_is_one_submission(slurm: Path, tmp_path: Path) -> None:
     for run in started:
         assert list(space.wait(run.name))[-1].state is RunState.FINISHED
     assert not list(space.results.glob("*/.exptui*"))
+
+
+def test_a_part_of_a_large_grid_that_is_refused_takes_none_with_it(
+    slurm: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(launch, "TOGETHER", 2)
+    space = on_slurm(workspace(tmp_path / "w"))
+    (slurm / "hold").touch()
+    grid = space.grid("a", {"model.layers": [1, 2, 3]})
+    started = space.run_all(grid)
+    first = [next(started), next(started)]
+    (slurm / "refuse").write_text(
+        "sbatch: error: Batch job submission failed: Job violates accounting policy"
+    )
+    with pytest.raises(RunError, match="violates accounting policy"):
+        next(started)
+    assert {path.name for path in space.run_directories()} == {run.name for run in first}
 
 
 def test_what_slurm_refuses_leaves_nothing(slurm: Path, tmp_path: Path) -> None:
