@@ -7,7 +7,7 @@ PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3; do \
 TESTS  ?= tests
 BENCH  ?=
 
-.PHONY: run test acceptance faults hostile soak guarantees identity lint lock clean screenshots bench bench-day bench-peers bench-archive
+.PHONY: run test acceptance faults hostile soak guarantees identity test-slurm lint lock clean screenshots bench bench-day bench-peers bench-archive
 .DEFAULT_GOAL := run
 
 # The cockpit; where there is no terminal, the tour of the commands.
@@ -27,6 +27,11 @@ test: lint
 acceptance: $(STAMP)
 	PYTHONPATH=tests $(BIN)/python -m acceptance.install
 	ACCEPTANCE=1 $(BIN)/python -m pytest -p no:xdist -v tests/acceptance
+
+# Runs, grids, verifications and faults on a real Slurm of three nodes on this machine, which is installed where it can be.
+test-slurm: $(STAMP)
+	@if PYTHONPATH=tests $(BIN)/python -m slurm.install; then SLURM=real PYTHONPATH=tests $(BIN)/python -m pytest -p no:xdist -rs $(or $(SLURM_TESTS),tests/slurm); \
+	else echo "test-slurm: skipped"; fi
 
 # Runs under a hundred hang-ups, kills and false process numbers each, and commands at once; counts in build/soak.json.
 soak: $(STAMP)

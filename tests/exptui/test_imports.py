@@ -52,3 +52,25 @@ def test_the_first_frame_imports_no_later_one(tmp_path: Path) -> None:
     }  # fmt: skip
     assert not imported("import exptui.tui.app", tmp_path) & later
     assert "ssl" in imported("import exptui.tui.app, ssl", tmp_path)
+
+
+CLUSTER = {f"exptui.core.launchers.{name}" for name in ("slurm", "watch", "job", "node", "words", "heart")}
+
+
+def test_who_has_no_cluster_imports_nothing_of_it(tmp_path: Path) -> None:
+    workspace(tmp_path)
+    used = """
+from pathlib import Path
+from exptui.core.workspace import Workspace
+space = Workspace.find()
+run = space.run("a")
+assert list(space.wait(run.name))[-1].state == "FINISHED"
+space.list_runs(); space.recover(); space.cluster_says(space.list_runs())
+import exptui.tui.app, exptui.tui.bridge, exptui.tui.screens.main, exptui.tui.screens.sheets
+from exptui.cli import main
+main(["ls"])
+"""
+    assert not imported(used, tmp_path) & CLUSTER
+    assert CLUSTER - {"exptui.core.launchers.node"} <= imported(
+        "import exptui.core.launchers.watch", tmp_path
+    )

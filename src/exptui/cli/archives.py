@@ -99,7 +99,7 @@ def verify(arguments: argparse.Namespace) -> int:
     workspace = recovered(_where_to_verify(arguments))
     names = (
         *("keep_going", "timeout", "cause", "segments", "sample", "workers"),
-        *("isolation", "network", "code", "prepare_env"),
+        *("isolation", "network", "code", "prepare_env", "on"),
     )
     moved = {name: str(Path(path).absolute()) for name, path in arguments.inputs}
     given = {name: getattr(arguments, name) for name in names}

@@ -104,6 +104,16 @@ def _runs(add: Add) -> None:
         command.add_argument(
             "--seeds", type=_seeds, default=(), metavar="1,2,3", help="each with each of these seeds"
         )
+        command.add_argument(
+            "--launcher",
+            action="append",
+            default=[],
+            metavar="KEY=VALUE",
+            dest="how",
+            help="another [launcher] for these runs, as kind=slurm or time=2:00:00"
+            if _is_cluster()
+            else argparse.SUPPRESS,
+        )
     resume = add("resume", "go on with a run that did not finish, from its last valid checkpoint")
     resume.add_argument("run", metavar="RUN")
     for command in (run, grid, resume):
@@ -123,6 +133,11 @@ def _runs(add: Add) -> None:
     _json(waiting)
     stop = add("stop", "end a run and every process of it")
     stop.add_argument("run", metavar="RUN")
+
+
+def _is_cluster() -> bool:
+    """Whether Slurm is here: who has none reads nothing of it."""
+    return any(os.access(f"{folder}/sbatch", os.X_OK) for folder in os.get_exec_path())
 
 
 def _seeds(text: str) -> tuple[int, ...]:
@@ -344,6 +359,12 @@ def _verify(add: Add) -> None:
         "--prepare-env",
         action="store_true",
         help="first install the recorded package versions into an environment of its own",
+    )
+    verify.add_argument(
+        "--on",
+        choices=["local", "slurm"],
+        default="",
+        help="where the re-runs work (default: as [launcher] says)" if _is_cluster() else argparse.SUPPRESS,
     )
     verify.add_argument("--network", action="store_true", help="leave the network to the re-run")
     verify.add_argument(

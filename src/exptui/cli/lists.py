@@ -239,12 +239,14 @@ def _json_of_runs(workspace: Workspace, runs: Runs, order: Sequence[int], notes:
 
 def _lines_of_runs(workspace: Workspace, runs: Runs, order: Sequence[int], notes: Notes) -> None:
     width = max(len(runs.table.ids[at]) for at in order)
+    said = workspace.cluster_says(row.view for row in runs.live)
     for at in order:
         row = runs.row(at)
         view, star = row.view, "★" if row.run_id == notes.baseline else " "
         if row.run_id not in runs.whole and (runs.table.shortened[at] or view.state in TOLD):
             view = workspace.view(view.path)
         line = f"{star} {clean(row.run_id):{width}}  {outcome(view):9}  {_numbers(row.final)}"
+        line += f"  Slurm: {clean(words)}" if (words := said.get(row.run_id)) else ""
         print(f"{line}{_tags(notes, row.run_id)}".rstrip())
 
 
@@ -280,6 +282,8 @@ def show(arguments: Arguments) -> int:
         print_json({**facts_of(view), **known, **_noted(notes, view.run_id)})
         return OK
     print(f"{clean(view.run_id)}  {outcome(view)}{_tags(notes, view.run_id)}")
+    if words := workspace.cluster_says([view]).get(view.run_id):
+        print(f"  {'Slurm':14} {clean(words)}")
     if note := notes.notes.get(view.run_id):
         print(f"  {'note':14} {clean(note)}")
     if record := view.record:

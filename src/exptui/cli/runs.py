@@ -18,7 +18,7 @@ from exptui.core.configs.grid import parse_axes
 from exptui.core.errors import UsageError
 from exptui.core.monitor.logs import LogTail
 from exptui.core.monitor.text import clean, clean_line
-from exptui.core.runs.run import RunState, RunView, directory_of
+from exptui.core.runs.run import RunState, RunView, directory_of, log_of
 from exptui.core.workspace import Workspace
 
 
@@ -61,15 +61,29 @@ def _arrive(words: list[str]) -> int:
 def run(arguments: argparse.Namespace) -> int:
     """Start a run of each config."""
     workspace = recovered(Workspace.find(arguments.workspace))
-    names, edits = arguments.configs, parse_edits(arguments.edits)
+    names, edits, how = arguments.configs, parse_edits(arguments.edits), _how(arguments)
     if arguments.seeds:
         axes = {key: [value] for key, value in edits.items()}
         grids = [workspace.grid(name, axes, arguments.seeds) for name in names]
-        started = (run.name for one in grids for run in workspace.run_all(one, again=True))
+        started = (run.name for one in grids for run in workspace.run_all(one, again=True, how=how))
         return _started(workspace, arguments, started)
     if edits:
         names = [workspace.derive(name, edits) for name in names]
-    return _started(workspace, arguments, (workspace.run(name).name for name in names))
+    return _started(workspace, arguments, (workspace.run(name, None, how).name for name in names))
+
+
+def _how(arguments: argparse.Namespace) -> dict[str, str]:
+    """What differs from `[launcher]`."""
+    if not arguments.how:
+        return {}
+    from exptui.core.settings import HOW, parse_how
+
+    rest, how = parse_how(f"{HOW}{word}" for word in arguments.how)
+    if rest:
+        raise UsageError(
+            f"--launcher {rest[0].removeprefix(HOW)}: no KEY=VALUE", "As in: --launcher time=2:00:00"
+        )
+    return how
 
 
 def grid(arguments: argparse.Namespace) -> int:
@@ -89,7 +103,7 @@ def grid(arguments: argparse.Namespace) -> int:
     print(f"{count} combination{'s' * (count > 1)}, {starting} to run{skipped}", file=out)
     if arguments.dry:
         return OK
-    started = (run.name for run in workspace.run_all(chosen, again=arguments.again))
+    started = (run.name for run in workspace.run_all(chosen, again=arguments.again, how=_how(arguments)))
     return _started(workspace, arguments, started)
 
 
@@ -163,7 +177,7 @@ def logs(arguments: argparse.Namespace) -> int:
     if arguments.follow:
         _follow(workspace, view.run_id, arguments.n)
         return OK
-    tail = LogTail(view.path / "trainer.log", arguments.n)
+    tail = LogTail(log_of(view), arguments.n)
     for line in (*tail.read(), *tail.rest()):
         print(clean_line(line))
     return OK

@@ -43,6 +43,7 @@ def examine(root: Path, settings: Callable[[], Settings]) -> Iterator[Finding]:
         yield Finding("bad", "settings", error.message, error.hint)
         return
     yield from _trainers(root, known)
+    yield from _cluster(known)
     yield from _configs(root)
     for name in ("results", "archive"):
         yield _writable(root / name)
@@ -129,6 +130,17 @@ def _trainers(root: Path, settings: Settings) -> Iterator[Finding]:
                 "declares no code: a change of it is not noticed",
                 'Set code = ["…"] in exptui.toml.',
             )
+
+
+def _cluster(settings: Settings) -> Iterator[Finding]:
+    """Slurm, where the settings name it."""
+    if any(settings.launcher_for(one).kind == "slurm" for one in (settings.trainer, *settings.trainers)):
+        from exptui.core.launchers.slurm import Slurm
+
+        try:
+            yield Finding("ok", "slurm", Slurm().probe())
+        except ExptuiError as error:
+            yield Finding("bad", "slurm", error.message, error.hint)
 
 
 def _configs(root: Path) -> Iterator[Finding]:

@@ -13,16 +13,25 @@ if TYPE_CHECKING:
     from exptui.core.configs.grid import Grid
     from exptui.core.runs.preview import Preview
 
+NOTHING: Mapping[str, str] = {}
+
 
 class Launched(Compared):
     """The verbs of launching and of the queue."""
 
-    def run(self, name: str, edits: Mapping[str, Any] | None = None) -> Path:
-        """Queue a run of a config, or of a clone with edits, which is written first; returns its directory."""
-        from exptui.core.runs.launch import launch
+    def run(
+        self, name: str, edits: Mapping[str, Any] | None = None, how: Mapping[str, str] = NOTHING
+    ) -> Path:
+        """Queue a run of a config, or of a clone with edits, which is written first; returns its directory.
 
+        `how`: values of `[launcher]` for this run alone.
+        """
+        from exptui.core.runs.launch import launch
+        from exptui.core.settings import launched_by
+
+        settings = launched_by(self.settings, how)
         stem = self.derive(name, edits) if edits else name
-        return launch(self.config(stem), self.settings, self.places)
+        return launch(self.config(stem), settings, self.places)
 
     def derive(self, name: str, edits: Mapping[str, Any], stem: str = "") -> str:
         """Clone a config with some keys changed; returns the new one's stem."""
@@ -40,11 +49,13 @@ class Launched(Compared):
 
         return combinations.plan(self, name, axes, seeds)
 
-    def run_all(self, chosen: Grid, *, again: bool = False) -> Iterator[Path]:
+    def run_all(
+        self, chosen: Grid, *, again: bool = False, how: Mapping[str, str] = NOTHING
+    ) -> Iterator[Path]:
         """Write the configs of a grid and queue a run of each that has none yet, or `again`; yields their directories."""
         from exptui.core.runs import combinations
 
-        return combinations.start(self, chosen, again=again)
+        return combinations.start(self, chosen, how, again=again)
 
     def waiting(self) -> list[tuple[str, bool]]:
         """The runs that wait for a slot, the next one first, and whether each is on hold."""
@@ -60,10 +71,12 @@ class Launched(Compared):
         queue.move(queue.lock_directory(self.results), view.run_id, how)
         return view
 
-    def preview(self, name: str, edits: dict[str, Any] | None = None) -> Preview:
+    def preview(
+        self, name: str, edits: dict[str, Any] | None = None, how: Mapping[str, str] = NOTHING
+    ) -> Preview:
         """What a run of this config, or of a clone with edits, would be, compared with the last one of it."""
         from exptui.core.runs.preview import preview
 
         chosen = self.config(name)
         last = next((v for v in reversed(self.list_runs()) if v.stem == chosen.stem), None)
-        return preview(chosen, edits or {}, self.settings, self.places, last)
+        return preview(chosen, edits or {}, self.settings, self.places, last, how)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import fnmatch
 import re
-from collections.abc import Mapping
+import shlex
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -14,11 +15,13 @@ import tomli
 from exptui.core import alerts
 from exptui.core.configs.style import Flags
 from exptui.core.directions import Directions
-from exptui.core.errors import ConfigError
+from exptui.core.errors import ConfigError, UsageError
+from exptui.core.launchers.options import Options
 from exptui.core.tolerance import Tolerances
 
 SECRET_WORDS = ("TOKEN", "SECRET", "PASSWORD", "KEY")
 PATTERN = r"Name each number, as in: metrics = ['step (?P<step>\d+) loss (?P<loss>\S+)']"
+HOW = "launcher."
 BUNDLED = "tiny-agent-trainer"
 Checkpoints = Literal["all", "last", "none"]
 
@@ -57,6 +60,8 @@ class TrainerSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     tolerance: Tolerances = Tolerances()
     compare: Literal["files", "metrics"] = "files"
     environment: EnvironmentPolicy = EnvironmentPolicy()
+    launcher: Options | None = None  # what differs from [launcher]; complete once the settings are loaded
+    checkpoint_request: str = ""  # a signal, as USR1, on which it writes a checkpoint as soon as it can
 
 
 class Queue(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -93,6 +98,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     trainer: TrainerSettings = TrainerSettings()
     trainers: tuple[TrainerSettings, ...] = ()
     queue: Queue = Queue()
+    launcher: Options = Options()
     archive: Archives = Archives()
     results: Results = Results()
     environment: EnvironmentPolicy = EnvironmentPolicy()
@@ -110,6 +116,51 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
                 return trainer
         return self.trainer
 
+    def launcher_for(self, trainer: TrainerSettings) -> Options:
+        """Where its runs are started."""
+        return trainer.launcher or self.launcher
+
+
+def parse_how(words: Iterable[str]) -> tuple[list[str], dict[str, str]]:
+    """Words as `launcher.time=2:00:00` apart from the others."""
+    others, how = [], dict[str, str]()
+    for word in words:
+        if word.startswith(HOW) and "=" in word:
+            name, _, value = word.removeprefix(HOW).partition("=")
+            how[name] = value
+        else:
+            others.append(word)
+    return others, how
+
+
+def launched_by(settings: Settings, how: Mapping[str, str]) -> Settings:
+    """The settings with other values of `[launcher]`, for every trainer.
+
+    Raises:
+        UsageError: there is no such key, or the value is none for it.
+    """
+    if not how:
+        return settings
+    values: dict[str, object] = {**how, **({"extra": shlex.split(how["extra"])} if "extra" in how else {})}
+
+    def changed(options: Options) -> Options:
+        try:
+            return msgspec.convert({**msgspec.to_builtins(options), **values}, Options, strict=False)
+        except msgspec.ValidationError as error:
+            keys = ", ".join(Options.__struct_fields__)
+            raise UsageError(f"the launcher: {error}", f"It has: {keys}, as in time=2:00:00") from error
+
+    def of(trainer: TrainerSettings) -> TrainerSettings:
+        own = trainer.launcher and changed(trainer.launcher)
+        return msgspec.structs.replace(trainer, launcher=own)
+
+    return msgspec.structs.replace(
+        settings,
+        launcher=changed(settings.launcher),
+        trainer=of(settings.trainer),
+        trainers=tuple(map(of, settings.trainers)),
+    )
+
 
 def load(path: Path) -> Settings:
     """Read the settings; a missing file means the defaults.
@@ -120,6 +171,7 @@ def load(path: Path) -> Settings:
     values: dict[str, Any] = {}
     try:
         values = tomli.loads(path.read_bytes().decode())
+        _merge_launchers(values)
     except FileNotFoundError:
         pass
     except (OSError, UnicodeDecodeError, tomli.TOMLDecodeError) as error:
@@ -138,6 +190,7 @@ def load(path: Path) -> Settings:
         )
     for trainer in (settings.trainer, *settings.trainers):
         _check_progress(path, trainer.progress)
+        _check_request(path, trainer.checkpoint_request)
         _refuse_patterns(path, trainer.metrics)
         if trainer.tolerance.tensors and not trainer.tensors:
             raise ConfigError(
@@ -151,6 +204,26 @@ def load(path: Path) -> Settings:
     if queue.gpus and "slots" not in values["queue"]:
         queue = msgspec.structs.replace(queue, slots=len(queue.gpus))
     return msgspec.structs.replace(settings, trainer=default, trainers=tuple(others), queue=queue)
+
+
+def _merge_launchers(values: dict[str, Any]) -> None:
+    """What a trainer says of its launcher counts before what all say."""
+    for trainer in (
+        values.get("trainer"),
+        *(found if isinstance(found := values.get("trainers"), list) else ()),
+    ):
+        if isinstance(trainer, dict) and isinstance(own := trainer.get("launcher"), dict):
+            shared = values.get("launcher")
+            trainer["launcher"] = {**(shared if isinstance(shared, dict) else {}), **own}
+
+
+def _check_request(path: Path, name: str) -> None:
+    import signal
+
+    if name and f"SIG{name}" not in signal.Signals.__members__:
+        raise ConfigError(
+            f"{path}: checkpoint_request = {name!r} is no signal", 'As in: checkpoint_request = "USR1"'
+        )
 
 
 def _completed(trainer: TrainerSettings, given: Mapping[str, Any]) -> TrainerSettings:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from exptui.core.audit.session import State
     from exptui.core.doctor import Finding
     from exptui.core.house.prune import Plan, Rules, Went
+    from exptui.core.launchers.watch import Watch
 
 
 class Workspace(Kept):
@@ -262,10 +263,28 @@ class Workspace(Kept):
         check = Conformance(config, self.settings, self.places, workers=workers, timeout=timeout)
         return check, last_seconds(self.list_runs(), config.stem)
 
+    @staticmethod
+    def cluster() -> Watch:
+        """Whoever asks the cluster again and again about runs it was given."""
+        from exptui.core.launchers.watch import Watch
+
+        return Watch()
+
+    def cluster_says(self, views: Iterable[RunView]) -> Mapping[str, str]:
+        """Of those that a cluster was given and that are live: run id → what it says. Without one nothing is asked."""
+        given = [view for view in views if view.record and view.record.launcher and view.state.live]
+        return self.cluster().look(given) if given else {}
+
     def wait(self, run_id: str, poll: float = 0.1) -> Iterator[RunView]:
         """Look at a run until it is no longer live; the last view is how it ended."""
+        watch = None
         while True:
             view = self.view(directory_of(self.results, run_id))
+            if view.record and view.record.launcher and view.state.live:
+                watch = watch or self.cluster()
+                if watch.due:
+                    watch.look([view])
+                    view = self.view(view.path)
             yield view
             if not view.state.live:
                 return

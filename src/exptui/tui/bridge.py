@@ -20,6 +20,7 @@ from exptui.core.monitor.run_rows import Runs
 from exptui.core.monitor.watch import Pace, Watcher
 from exptui.core.runs import queue, run
 from exptui.core.workspace import Workspace
+from exptui.tui.clusters import Clusters
 from exptui.tui.listing import EMPTY, Choice, Lister, Listing
 from exptui.tui.messages import (
     Answered,
@@ -47,6 +48,11 @@ def _at_work(snapshot: Snapshot) -> tuple[RunRow, ...]:
     return tuple(row for row in rows if row.view.state.live or row.view.leftovers)
 
 
+def _here(at_work: tuple[RunRow, ...]) -> tuple[RunRow, ...]:
+    """Those in whose directories something may happen: not while a cluster has yet to start them."""
+    return tuple(row for row in at_work if not (row.view.record and row.view.record.waits_elsewhere))
+
+
 def _moved(row: RunRow) -> bool:
     """Whether a run at work is in another state by its locks alone, of which no file tells."""
     view = row.view
@@ -67,11 +73,12 @@ class Bridge:
         self._wake = threading.Condition()
         self._asked: dict[str, tuple[Callable[[], Any], Callable[[Any], None]]] = {}
         self._operations: dict[str, Cancel] = {}
-        self._look = threading.Event()
+        self._look, self._nudged = threading.Event(), threading.Event()
         self.shown, self.recovered = threading.Event(), threading.Event()
         self._choice, self._runs, self._lister = Choice(), EMPTY.runs, Lister()
         self._seen = Snapshot()
         self.sentry = Sentry(workspace, post, self.stopping)
+        self.clusters, self._asking = Clusters(workspace, post, self._nudged.set, self.stopping), False
 
     def start(self) -> None:
         """Begin to watch and to answer."""
@@ -106,6 +113,7 @@ class Bridge:
         """Ask every thread to end; nothing is waited for."""
         self.stopping.set()
         self.sentry.stop()
+        self.clusters.stop()
         for cancel in list(self._operations.values()):
             cancel.ask()
         with self._wake:
@@ -193,10 +201,11 @@ class Bridge:
                 logs_only = bool(found) and all(path.name == "trainer.log" for path in found)
                 if logs_only and time.monotonic() - looked < LOGS:
                     continue
-                due = found or self._look.is_set() or pace.due(time.monotonic())
+                due = found or self._look.is_set() or self._nudged.is_set() or pace.due(time.monotonic())
                 if not (due or any(map(_moved, at_work))):
                     continue
                 looked = time.monotonic()
+                self._nudged.clear()
                 now = self._look_again(catalog, last, first=first)
                 if first:  # nothing competes with the first frame
                     self.shown.wait(FRAME)
@@ -204,7 +213,10 @@ class Bridge:
                     now = self._look_again(catalog, now)
                 pace.looked(time.monotonic(), changed=first or bool(found) or now != last)
                 last, first, at_work = now, False, _at_work(now)
-                self.sentry.see(at_work)
+                self.sentry.see(_here(at_work))
+                if self.clusters.see(at_work) and not self._asking:
+                    self._asking = True
+                    self._thread(self.clusters.work)
                 if self._live(last, at_work) != live:
                     break
         index.close()
@@ -241,7 +253,7 @@ class Bridge:
 
     def _live(self, snapshot: Snapshot, at_work: tuple[RunRow, ...]) -> set[Path]:
         """The directories in which something is at work."""
-        runs = {row.view.files for row in at_work}
+        runs = {row.view.files for row in _here(at_work)}
         runs |= {folder for path in runs for folder in stamps.folders(path)}
         return runs | {self.workspace.archives / "restoration" / name for name in snapshot.verifying}
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -86,6 +86,14 @@ class MachineSeen(Message):
     def __init__(self, machine: Machine | None) -> None:
         super().__init__()
         self.machine = machine
+
+
+class ClusterSaid(Message):
+    """What a cluster says of the runs it was given, by their ids."""
+
+    def __init__(self, words: Mapping[str, str]) -> None:
+        super().__init__()
+        self.words = words
 
 
 class MorningCame(Message):

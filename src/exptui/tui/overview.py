@@ -53,7 +53,12 @@ def title(detail: Detail) -> tuple[str, str, Span]:
 
 
 def facts(
-    detail: Detail, snapshot: Snapshot, width: int, now: float, machine: Machine | None = None
+    detail: Detail,
+    snapshot: Snapshot,
+    width: int,
+    now: float,
+    machine: Machine | None = None,
+    words: str = "",
 ) -> list[Line]:
     """The upper part of the Overview."""
     match detail.subject:
@@ -65,6 +70,8 @@ def facts(
             lines = _run(row, detail, snapshot, width, now)
             load = machine.loads.get(row.run_id) if machine else None
             lines[1:1] = [[(present.load(load), "muted")]] if load and load.processes else []
+            doubt = words.startswith(("unknown", "will not"))
+            lines[1:1] = [[(f"Slurm: {clean(words, 200)}", "warn" if doubt else "muted")]] if words else []
     for problem in detail.problems:
         lines.append([("! ", "warn"), (clean(problem, 300), "warn")])
     return lines
@@ -213,6 +220,8 @@ def _progress(row: RunRow, width: int, now: float) -> Line:
     if row.step is not None and not row.steps:
         step = f"step {row.step}"
     if row.view.state is RunState.QUEUED:
+        if row.view.record is not None and row.view.record.launcher is not None:
+            return [("waiting for Slurm", "warn")]
         preparing = row.view.record is not None and row.view.record.run_lock is not None
         return [("preparing: see prepare.log" if preparing else "waiting for a slot", "warn")]
     if not row.view.state.live:

@@ -31,6 +31,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     segments: int = 0
     sample: int = 0
     workers: int = 0  # 0: as many as there are slots
+    on: Literal["", "local", "slurm"] = ""  # where the re-runs work; empty: as the settings say
     isolation: Literal["auto", "required"] = "auto"
     network: bool = False
     inputs: dict[str, str] = {}  # where an input is now: name → path

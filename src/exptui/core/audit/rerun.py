@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import glob
+import threading
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import msgspec
 
@@ -22,12 +23,17 @@ from exptui.core.configs import config
 from exptui.core.configs.config import Config
 from exptui.core.errors import RunError
 from exptui.core.files import Cancel
+from exptui.core.launchers import protocol
+from exptui.core.launchers.options import Launching
 from exptui.core.runs import launch, run, stop
 from exptui.core.runs.launch import Places
-from exptui.core.runs.run import Recipe, RunRecord, RunState
-from exptui.core.settings import Settings
+from exptui.core.runs.run import Recipe, RunRecord, RunState, RunView
+from exptui.core.settings import Settings, launched_by
 from exptui.core.source.snapshot import NAME
 from exptui.core.tolerance import Tolerances
+
+if TYPE_CHECKING:
+    from exptui.core.launchers.watch import Watch
 
 POLL = 0.1
 FULL_DISK = 1 << 20
@@ -95,6 +101,15 @@ class Rerun:
         return f"the trainer failed on the re-run: {how}{_last_words(self.directory)}"
 
 
+class Begun(NamedTuple):
+    """A re-run that was handed over: when, on the file system's clock, ours, and the wall."""
+
+    directory: Path
+    began: int
+    at: float
+    clock: float
+
+
 class Reruns:
     """Runs the original again in directories below `directory`; each sees nothing of the others.
 
@@ -125,6 +140,9 @@ class Reruns:
             original, request.options.code, self.trainer, places, directory.parent / "code"
         )
         self.workers = request.options.workers or settings.queue.slots
+        self.launcher = self._launcher()
+        self._watch: Watch | None = None
+        self._asking, self._begun = threading.Lock(), dict[str, Begun]()
 
     def _config(self) -> Config:
         data = config.read_bytes(self.original.directory / CONFIG)
@@ -141,6 +159,14 @@ class Reruns:
             )
         here = {} if self.request.recorded else settings.inputs
         return {**recorded, **here, **moved}
+
+    def _launcher(self) -> Launching | None:
+        """A re-run that was interrupted begins anew: nothing of it is resumed."""
+        options = self.request.options
+        how: dict[str, str] = {"kind": options.on} if options.on else {}
+        how |= {"at_once": str(options.workers)} if options.workers else {}
+        found = launch.launching(self.trainer, launched_by(self.settings, how))
+        return found and msgspec.structs.replace(found, requeue=False)
 
     def recipe(self, directory: Path) -> Recipe:
         """What is run, with this workspace's settings; what is compared is what was frozen with the original."""
@@ -192,25 +218,55 @@ class Reruns:
         Raises:
             Cancelled: somebody asked; the run has been ended.
         """
-        directory = self.claim(label)
-        recipe = self.recipe(directory)
-        argv = prepare(directory, recipe) if prepare else ()
-        self.code.put(directory)
-        self.cancel.check()
-        begin, offset = time.monotonic(), time.time() - time.monotonic()
-        launch.begin(directory, self.config, recipe, self.places, self._ticket(directory), argv)
-        began = (directory / CONFIG).stat().st_mtime_ns
+        if label not in self._begun:
+            self.begin({label: prepare})
+        begun = self._begun[label]
+        directory = begun.directory
         try:
             ended_by, record, state = self._wait(directory, watch)
         except BaseException:  # nothing of it may work on below directories that are about to be removed
             stop.end(directory)
             raise
-        stepped = abs(time.time() - time.monotonic() - offset) > 1
-        return Rerun(directory, record, state, ended_by, None if stepped else began, time.monotonic() - begin)
+        seconds = time.monotonic() - begun.at
+        stepped = abs(time.time() - begun.clock - seconds) > 1
+        return Rerun(directory, record, state, ended_by, None if stepped else begun.began, seconds)
+
+    def begin(self, several: Mapping[str, Prepare | None]) -> None:
+        """Hand these re-runs over together, by their labels: a cluster takes them as one array."""
+        starts = []
+        for label, prepare in several.items():
+            directory = self.claim(label)
+            recipe = self.recipe(directory)
+            argv = prepare(directory, recipe) if prepare else ()
+            self.code.put(directory)
+            self.cancel.check()
+            ticket = self._ticket(directory)
+            starts.append(
+                launch.queued(directory, self.config, recipe, self.launcher, ticket=ticket, argv=argv)
+            )
+            began = (directory / CONFIG).stat().st_mtime_ns
+            self._begun[label] = Begun(directory, began, time.monotonic(), time.time())
+        protocol.of(starts[0].record).submit(starts, self.places)
+
+    def _ask_cluster(self) -> None:
+        """One of the threads that wait asks for all."""
+        if self.launcher is None or not self._asking.acquire(blocking=False):
+            return
+        try:
+            if self._watch is None:
+                from exptui.core.launchers.watch import Watch
+
+                self._watch = Watch()
+            if self._watch.due:
+                found = (_live(begun.directory) for begun in self._begun.values())
+                self._watch.look([view for view in found if view])
+        finally:
+            self._asking.release()
 
     def _wait(self, directory: Path, watch: Callable[[Path], str]) -> tuple[str, RunRecord, RunState]:
         started: float | None = None
         while True:
+            self._ask_cluster()
             record, state = run.observe(directory)
             assert record is not None  # it was queued
             if not (state.live or run.is_working(directory, record)):
@@ -226,6 +282,11 @@ class Reruns:
                 ended, state = run.observe(directory)
                 return ended_by, ended or record, state
             time.sleep(POLL)
+
+
+def _live(directory: Path) -> RunView | None:
+    record, state = run.observe(directory)
+    return RunView(str(directory), directory, state, record) if state.live else None
 
 
 def copied(directory: Path, began: int | None, files: list[FileEntry]) -> list[str]:

@@ -31,9 +31,10 @@ from exptui.core.audit.rerun import Prepare, Rerun, Reruns, copied
 from exptui.core.errors import ArchiveError
 from exptui.core.files import Progress
 from exptui.core.runs import launch, resume
-from exptui.core.runs.run import Recipe
+from exptui.core.runs.run import Recipe, RunState
 
 VERDICTS = {"differs": Verdict.DIVERGED, "failed": Verdict.FAILED, "unknown": Verdict.UNKNOWN}
+AGAIN = 3  # times a piece is run again of which a node died
 OnPhase = Callable[[str, str], Progress]
 
 
@@ -99,7 +100,11 @@ def verify(original: Original, reruns: Reruns, phase: OnPhase) -> Outcome:
         reruns.claim(_label(piece))
     run = partial(_run, original, reruns, seen, meter)
     # One more than may work: it has started, and waits for the slot that comes free.
-    with ThreadPoolExecutor(max_workers=reruns.workers + 1) as pool:
+    workers = reruns.workers + 1
+    if reruns.launcher is not None:  # the threads only wait
+        reruns.begin({_label(piece): prepare(original, piece) for piece in chosen})
+        workers = len(chosen)
+    with ThreadPoolExecutor(max_workers=workers) as pool:
         done = list(pool.map(run, chosen))
     return _outcome(original, pieces, done)
 
@@ -165,6 +170,11 @@ def _run(original: Original, reruns: Reruns, seen: Chronicle | None, meter: _Met
         return "stopped at the first mismatch" if found else ""
 
     rerun = reruns.run(_label(piece), watch, prepare(original, piece))
+    for again in range(1, AGAIN + 1):
+        if reruns.launcher is None or rerun.state is not RunState.LOST:
+            break
+        live = LiveComparison(_slice(seen, piece)) if seen else None  # its node died: that says nothing of it
+        rerun = reruns.run(f"{_label(piece)}.{again}", watch, prepare(original, piece))
     done = _judge(original, piece, rerun, live)
     if live is None:
         meter(piece.number, 1)

@@ -19,7 +19,7 @@ from exptui.core.monitor.catalog import ArchiveRow, ConfigRow, RunRow
 from exptui.core.monitor.logs import WITHIN, LogTail
 from exptui.core.monitor.progress import unused
 from exptui.core.monitor.run_rows import Glimpse, Memory, read_run
-from exptui.core.runs.run import RunState, RunView, config_problem, directory_of
+from exptui.core.runs.run import RunState, RunView, config_problem, directory_of, log_of
 
 if TYPE_CHECKING:
     from exptui.core.audit.report import AuditReport
@@ -125,9 +125,7 @@ def _run(space: Workspace, row: RunRow, baseline: str, store: Store, problems: l
     said = (*own.problems, view.problem, config_problem(view.path, view.record), slow)
     problems += [problem for problem in said if problem]
     metrics.report(view.files, problems)
-    tail = LogTail(view.files / "trainer.log", LOG_LINES, WITHIN)
-    if not tail.path.exists():
-        tail = LogTail(view.path / "trainer.log", LOG_LINES, WITHIN)
+    tail = LogTail(log_of(view), LOG_LINES, WITHIN)
     log = (*tail.read(), *tail.rest())[-LOG_LINES:]
     audits = _quietly(lambda: tuple(space.audits(view.run_id)), problems)
     return Detail(

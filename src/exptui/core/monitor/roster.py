@@ -64,6 +64,7 @@ class Roster:
         self._lost: dict[
             str, tuple[int, int]
         ] = {}  # of those the ones that stay so until a file of them changes
+        self._waiting: dict[str, int] = {}  # and those for a cluster: its first act is to replace run.json
         self._whole: dict[str, RunRow] = {}
         self._unread: dict[str, float] = {}  # by the time of the last change
         self._queue: list[str] = []  # the same in that order
@@ -195,7 +196,7 @@ class Roster:
     def _drop(self, name: str) -> None:
         """It is not there any more."""
         self._forget(name)
-        for known in (self._lost, self._whole, self._unread, self._young, self._recent):
+        for known in (self._lost, self._waiting, self._whole, self._unread, self._young, self._recent):
             known.pop(name, None)
         self._unsaved.discard(name)
         self._memory.forget(self._open.pop(name, ()))
@@ -254,6 +255,9 @@ class Roster:
                 self._open[name] = keys
         entry, age = entry_of(row, folder, files), self._now() - changed
         self._lost.pop(name, None)
+        self._waiting.pop(name, None)
+        if view.record and view.record.waits_elsewhere and age >= TICK:
+            self._waiting[name] = folder
         if view.state is RunState.LOST and age >= TICK and not (view.record and view.record.adopted):
             self._lost[name] = folder, files
         if settled and 0 <= age < TICK:
@@ -264,18 +268,20 @@ class Roster:
         return entry
 
     def _may_have_moved(self) -> list[str]:
-        """The open runs, but not those that were lost before and whose files are as they were: a resume would write."""
+        """The open runs, but not those that were lost before, or waited elsewhere, and whose files are as they were."""
         with opened(self.workspace.results) as results:
 
-            def still_lost(name: str) -> bool:
+            def is_as_it_was(name: str) -> bool:
                 try:
+                    if name in self._waiting:
+                        return folder_stamp(os.stat(name, dir_fd=results)) == self._waiting[name]
                     return name in self._lost and unchanged(
                         results, self.workspace.results, name, *self._lost[name]
                     )
                 except OSError:
                     return False
 
-            return [name for name in self._open if not still_lost(name)]
+            return [name for name in self._open if not is_as_it_was(name)]
 
     def _put(self, entries: Iterable[Entry]) -> None:
         """Into the table, those of the same keys together."""

@@ -113,10 +113,12 @@ def _run(directory: Path, names: list[str]) -> list[str]:
 
 
 def _elsewhere(directory: Path) -> bool:
+    """Whether a process of another host may be writing into it just now."""
     try:
-        return run.observe(directory)[1] is RunState.REMOTE
+        record, state = run.observe(directory)
     except CorruptError:
         return True
+    return state is RunState.REMOTE or (record is not None and record.launcher is not None and state.live)
 
 
 def _unfinished(directory: Path, names: list[str]) -> list[str]:

@@ -12,9 +12,9 @@ from exptui.core.configs.config import Config
 from exptui.core.configs.grid import Grid
 from exptui.core.contents import Contents
 from exptui.core.errors import ConfigError, UsageError
-from exptui.core.runs.launch import launch
+from exptui.core.runs.launch import launch_all
 from exptui.core.runs.run import RunState, stem_of
-from exptui.core.settings import TrainerSettings
+from exptui.core.settings import TrainerSettings, launched_by
 
 
 def plan(space: Contents, name: str, axes: Mapping[str, Sequence[Any]], seeds: Sequence[int]) -> Grid:
@@ -35,14 +35,13 @@ def plan(space: Contents, name: str, axes: Mapping[str, Sequence[Any]], seeds: S
     return grid.plan(source, values, known, _ran(space, trainer))
 
 
-def start(space: Contents, chosen: Grid, *, again: bool) -> Iterator[Path]:
+def start(space: Contents, chosen: Grid, how: Mapping[str, str], *, again: bool) -> Iterator[Path]:
     """Write the configs and queue a run of each that has none yet, or `again`; yields their directories."""
-    wanted = chosen.to_run(again=again)
+    settings, wanted = launched_by(space.settings, how), chosen.to_run(again=again)
     for point in wanted:
         if point.data is not None:
             derive.save(space.configs / f"{point.stem}.toml", point.data)
-    for point in wanted:
-        yield launch(space.config(point.stem), space.settings, space.places)
+    yield from launch_all([space.config(point.stem) for point in wanted], settings, space.places)
 
 
 def _configs(space: Contents) -> Iterator[Config]:

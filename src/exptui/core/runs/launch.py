@@ -5,13 +5,14 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import shutil
 import signal
 import socket
 import stat
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -21,8 +22,11 @@ from msgspec import structs
 
 from exptui.core.configs import flags
 from exptui.core.configs.config import Config
-from exptui.core.errors import CorruptError, RunError, StorageError, UsageError
+from exptui.core.errors import CorruptError, ExptuiError, RunError, StorageError, UsageError
 from exptui.core.files import Lock, fsync_dir, pretty_json, read_json, storage_errors, write_atomic
+from exptui.core.launchers import protocol
+from exptui.core.launchers.options import Launching
+from exptui.core.launchers.protocol import Start
 from exptui.core.runs import environment, inputs, process, queue, run
 from exptui.core.runs.adopt import CLAIM
 from exptui.core.runs.process import Process
@@ -35,6 +39,7 @@ if TYPE_CHECKING:
 PLACEHOLDER = re.compile(r"(?<!\$)\{([A-Za-z_]\w*)\}")  # not the ${X} of a shell, not a JSON object
 
 LAST_MOMENTS, POLL = 5.0, 0.02  # seconds
+TOGETHER = 1000  # runs in one submission: an array of Slurm has no more where nobody set it otherwise
 
 
 @dataclass(frozen=True)
@@ -205,12 +210,55 @@ def share(path: Path) -> None:
 
 
 def launch(config: Config, settings: Settings, places: Places) -> Path:
-    """Queue a run of a config and return its directory; it starts as soon as a slot is free.
+    """Queue a run of a config and return its directory; it starts as soon as there is room for it.
 
     Raises:
         RunError, UsageError, StorageError: nothing was started, and no directory is left.
     """
-    trainer = settings.trainer_for(config.path.name)
+    (directory,) = launch_all([config], settings, places)
+    return directory
+
+
+def launch_all(configs: Sequence[Config], settings: Settings, places: Places) -> Iterator[Path]:
+    """Queue a run of each config; those that a cluster starts are handed over together. Yields their directories.
+
+    Raises:
+        RunError, UsageError, StorageError: those that were not yielded were not started, and have no directory.
+    """
+    together: list[Start] = []
+    try:
+        for config in configs:
+            directory = _claimed(config, places)
+            try:
+                start = _prepared(directory, config, settings, places)
+                if start.record.launcher is None:
+                    protocol.of(start.record).submit([start], places)
+            except BaseException:
+                _discarded(directory)
+                raise
+            if start.record.launcher is None:
+                _unclaim(directory)
+                yield directory
+            else:
+                together.append(start)
+    except BaseException:
+        for start in together:
+            _discarded(start.directory)
+        raise
+    for at in range(0, len(together), TOGETHER):
+        part = together[at : at + TOGETHER]
+        try:
+            protocol.of(part[0].record).submit(part, places)
+        except ExptuiError:  # whatever else comes between, the cluster may have them: they are found again
+            for start in together[at:]:
+                _discarded(start.directory)
+            raise
+        for start in part:
+            _unclaim(start.directory)
+            yield start.directory
+
+
+def _claimed(config: Config, places: Places) -> Path:
     with storage_errors("create the run's directory"):
         places.results.mkdir(exist_ok=True)
         with queue.decide(locks := queue.lock_directory(places.results)):
@@ -220,19 +268,35 @@ def launch(config: Config, settings: Settings, places: Places) -> Path:
             except BaseException:
                 directory.rmdir()
                 raise
-    try:
-        with storage_errors("see what the run needs"):
-            code = _captured(trainer, places, directory)
-            recipe = freeze(config, trainer, settings, places, directory, code)
-        begin(directory, config, recipe, places)
-    except BaseException:
-        with contextlib.suppress(OSError, StorageError):  # then a recovery does it
-            discard(directory)
-        raise
+    return directory
+
+
+def _prepared(directory: Path, config: Config, settings: Settings, places: Places) -> Start:
+    trainer = settings.trainer_for(config.path.name)
+    with storage_errors("see what the run needs"):
+        code = _captured(trainer, places, directory)
+        recipe = freeze(config, trainer, settings, places, directory, code)
+    return queued(directory, config, recipe, launching(trainer, settings))
+
+
+def launching(trainer: TrainerSettings, settings: Settings) -> Launching | None:
+    """What run.json says of a launcher other than this machine."""
+    options = settings.launcher_for(trainer)
+    if options.kind == "local":
+        return None
+    resumable = bool(trainer.resume and trainer.checkpoints)
+    return Launching(options=options, requeue=resumable, request=trainer.checkpoint_request)
+
+
+def _unclaim(directory: Path) -> None:
     with contextlib.suppress(OSError):  # then a recovery removes it
         (directory / CLAIM).unlink()
-        (locks / f"{directory.name}{queue.CLAIMED}").unlink()
-    return directory
+        (queue.lock_directory(directory.parent) / f"{directory.name}{queue.CLAIMED}").unlink()
+
+
+def _discarded(directory: Path) -> None:
+    with contextlib.suppress(OSError, StorageError):  # then a recovery does it
+        discard(directory)
 
 
 def _captured(trainer: TrainerSettings, places: Places, directory: Path) -> Captured | None:
@@ -269,7 +333,10 @@ def discard(directory: Path) -> None:
     locks = queue.lock_directory(directory.parent)
     (locks / f"{directory.name}{queue.SUPERVISOR}").unlink(missing_ok=True)
     for path in sorted(directory.iterdir(), key=lambda path: path.name == CLAIM):
-        path.unlink()
+        if path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink()
     directory.rmdir()
     fsync_dir(directory.parent)
     (locks / f"{directory.name}{queue.CLAIMED}").unlink(missing_ok=True)
@@ -287,21 +354,36 @@ def begin(
 
     `ticket` names it in the queue (default: its id); `argv` is its command where that is not the recipe's.
     """
+    start = queued(directory, config, recipe, ticket=ticket, argv=argv)
+    protocol.of(start.record).submit([start], places)
+
+
+def queued(
+    directory: Path,
+    config: Config,
+    recipe: Recipe,
+    launcher: Launching | None = None,
+    *,
+    ticket: str = "",
+    argv: tuple[str, ...] = (),
+) -> Start:
+    """Put the config into a directory; what is to be submitted for it."""
     with storage_errors("write the run's files"):
         write_atomic(directory / "config.toml", config.data, mode=0o644)
         share(directory / "config.toml")
-        record = RunRecord(
-            run_id=directory.name,
-            config_name=config.path.name,
-            config_sha256=config.sha256,
-            settings_digest=config.settings_digest,
-            user=process.user(),
-            host=socket.gethostname(),
-            queued_at=now(),
-            recipe=recipe,
-            argv=argv,
-        )
-        start_supervisor(directory, record, places, ticket or directory.name)
+    record = RunRecord(
+        run_id=directory.name,
+        config_name=config.path.name,
+        config_sha256=config.sha256,
+        settings_digest=config.settings_digest,
+        user=process.user(),
+        host=socket.gethostname(),
+        queued_at=now(),
+        recipe=recipe,
+        argv=argv,
+        launcher=launcher,
+    )
+    return Start(directory, record, ticket or directory.name)
 
 
 def start_supervisor(directory: Path, record: RunRecord, places: Places, ticket: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,10 +13,11 @@ from exptui.core.configs import config, derive, flags
 from exptui.core.configs.config import Config
 from exptui.core.errors import ExptuiError
 from exptui.core.files import free_bytes
+from exptui.core.launchers.options import Options
 from exptui.core.runs import environment, queue
 from exptui.core.runs.launch import Places
 from exptui.core.runs.run import RunView
-from exptui.core.settings import Settings
+from exptui.core.settings import Settings, launched_by
 
 
 @dataclass(frozen=True)
@@ -36,19 +38,28 @@ class Preview:
     problems: tuple[str, ...]
     edits: dict[str, Any]
     new_keys: tuple[str, ...]
+    launcher: Options
+    how: Mapping[str, str]
     left: tuple[str, ...] = ()
 
 
 def preview(
-    source: Config, edits: dict[str, Any], settings: Settings, places: Places, last: RunView | None
+    source: Config,
+    edits: dict[str, Any],
+    settings: Settings,
+    places: Places,
+    last: RunView | None,
+    how: Mapping[str, str],
 ) -> Preview:
     """Look at everything a launch of a config, or of a clone with edits, depends on. Nothing is written.
 
     What would stop it becomes a problem.
 
     Raises:
+        UsageError: the launcher has no such key.
         StorageError: the lock directory cannot be used.
     """
+    settings = launched_by(settings, how)
     chosen = derive.planned(source, edits) if edits else source
     trainer = settings.trainer_for(chosen.path.name)
     problems: list[str] = []
@@ -86,6 +97,8 @@ def preview(
         tuple(problems),
         edits,
         tuple(key for key in edits if key not in source.flat),
+        settings.launcher_for(trainer),
+        how,
         tuple(left),
     )
 

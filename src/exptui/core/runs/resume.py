@@ -10,6 +10,8 @@ from msgspec import structs
 from exptui import chronicle
 from exptui.core.errors import RunError
 from exptui.core.files import sha256_file, storage_errors
+from exptui.core.launchers import protocol
+from exptui.core.launchers.protocol import Start
 from exptui.core.runs import launch
 from exptui.core.runs.launch import Places
 from exptui.core.runs.run import Recipe, RunRecord, RunState, RunView
@@ -36,7 +38,7 @@ def resume(view: RunView, places: Places) -> str:
         record, attempts=record.attempts + begun, argv=argv, resumed_from=name, adopted=""
     )
     with storage_errors("write the run's files"):
-        launch.start_supervisor(view.path, following, places, view.run_id)
+        protocol.of(following).submit([Start(view.path, following, view.run_id)], places)
     return name
 
 

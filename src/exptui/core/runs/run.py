@@ -13,6 +13,7 @@ import msgspec
 from exptui.core.configs.style import Flags
 from exptui.core.errors import CorruptError
 from exptui.core.files import LockId, is_held, pretty_json, read_json, sha256_bytes, write_atomic
+from exptui.core.launchers.options import Launching
 from exptui.core.runs.process import Process, alive, boot_id, marked
 from exptui.core.tolerance import Tolerances
 
@@ -102,6 +103,7 @@ class Exit(msgspec.Struct, frozen=True, kw_only=True):
     signal: int | None = None
     stop_requested: bool = False
     error: str = ""
+    lost: bool = False  # the word of a cluster: nobody of the run was there to say more
 
 
 class Attempt(msgspec.Struct, frozen=True, kw_only=True):
@@ -116,6 +118,10 @@ class Attempt(msgspec.Struct, frozen=True, kw_only=True):
     processes: tuple[Process, ...] = ()
     traceback: str = ""
     oom_kills: int = 0  # processes of its cgroup that the kernel killed for want of memory meanwhile
+    node: str = ""  # of a cluster
+    job: str = ""  # its number there
+    signals: tuple[str, ...] = ()  # that the cluster sent
+    over: bool = False  # nothing of it works any more: the next attempt may begin
 
 
 class RunRecord(msgspec.Struct, frozen=True, kw_only=True):
@@ -144,7 +150,13 @@ class RunRecord(msgspec.Struct, frozen=True, kw_only=True):
     argv: tuple[str, ...] = ()  # of this attempt, where it is not the recipe's
     gpu: str = ""  # the one it was given last
     isolation: str = ""  # what came of the recipe's
+    launcher: Launching | None = None  # None: this machine
     adopted: str = ""  # name in results/ of the directory the trainer made itself, until it is merged
+
+    @property
+    def waits_elsewhere(self) -> bool:
+        """Whether a cluster has yet to start it: until then nothing of it changes."""
+        return self.launcher is not None and self.phase is Phase.QUEUED
 
     @property
     def seconds(self) -> float | None:
@@ -178,6 +190,17 @@ class RunView(msgspec.Struct, frozen=True):
         """Where the trainer's files are now: the directory it made itself while it runs, else the run's own."""
         own = self.path.parent / self.record.adopted if self.record and self.record.adopted else self.path
         return own if own.is_dir() else self.path
+
+
+def log_of(view: RunView) -> Path:
+    """The log to show: the trainer's, or where that is empty what the cluster itself wrote of the run."""
+    own = view.files / "trainer.log"
+    if not own.exists():
+        own = view.path / "trainer.log"
+    if view.record is None or view.record.launcher is None or (own.exists() and own.stat().st_size):
+        return own
+    written = [path for path in (view.path / "attempts").glob("slurm-*.out") if path.stat().st_size]
+    return max(written, key=lambda path: path.stat().st_mtime, default=own)
 
 
 def config_problem(directory: Path, record: RunRecord | None) -> str:
@@ -282,6 +305,10 @@ def state_of(directory: Path, record: RunRecord | None) -> RunState:
         return RunState.EXTERNAL
     if record.phase is Phase.EXITED:
         return _ended(record.exit or Exit(error="no exit was recorded"))
+    if (
+        record.launcher is not None
+    ):  # no lock reaches across nodes: until an end is written it is what it says
+        return RunState.QUEUED if record.phase is Phase.QUEUED else RunState.RUNNING
     if record.host != os.uname().nodename:
         return RunState.REMOTE
     if is_supervised(record):
@@ -290,6 +317,8 @@ def state_of(directory: Path, record: RunRecord | None) -> RunState:
 
 
 def _ended(end: Exit) -> RunState:
+    if end.lost:
+        return RunState.LOST
     if end.stop_requested:
         return RunState.STOPPED
     return RunState.FINISHED if end.code == 0 else RunState.FAILED
@@ -310,7 +339,7 @@ def is_there(lock: LockId, holder: Process | None) -> bool:
 
 def is_working(directory: Path, record: RunRecord) -> bool:
     """Whether something of the trainer's tree works: it, or a supervisor that waits for it, holds the run's lock."""
-    if record.run_lock is None:
+    if record.run_lock is None or record.launcher is not None:
         return False
     return bool(_held(record.run_lock)) or bool(processes(directory, record))
 

@@ -10,10 +10,11 @@ from pathlib import Path
 from msgspec import structs
 
 from exptui.core.errors import CorruptError, RunError
+from exptui.core.launchers import protocol
 from exptui.core.runs import process, run
 from exptui.core.runs.alone import alone
 from exptui.core.runs.launch import now
-from exptui.core.runs.run import Exit, Phase, RunState, RunView
+from exptui.core.runs.run import Exit, Phase, RunRecord, RunState, RunView
 
 POLL, PATIENCE = 0.1, 5.0
 
@@ -31,6 +32,9 @@ def stop(view: RunView, archives: Path) -> None:
         raise RunError(
             f"{view.run_id} runs on {host}", f"Stop it there: ssh {host} exptui stop {view.run_id}"
         )
+    if view.record.launcher is not None:
+        protocol.of(view.record).cancel(view)
+        return
     end(view.path)
     if run.observe(view.path)[1] is RunState.LOST:
         with alone(archives, view.run_id):
@@ -55,6 +59,12 @@ def end(directory: Path) -> None:
     Raises:
         RunError: it belongs to somebody else, or what holds its lock cannot be found.
     """
+    record = _cluster(directory)
+    if record is not None:
+        protocol.of(record).cancel(
+            RunView(directory.name, directory, run.state_of(directory, record), record)
+        )
+        return
     patience = time.monotonic() + PATIENCE
     while True:
         try:
@@ -88,3 +98,12 @@ def end(directory: Path) -> None:
                 f"{record.run_id} belongs to {record.user}", f"Ask {record.user} to stop it."
             ) from error
         time.sleep(POLL)
+
+
+def _cluster(directory: Path) -> RunRecord | None:
+    """The record of a run that a cluster was given."""
+    try:
+        record = run.read(directory)
+    except CorruptError:
+        return None
+    return record if record is not None and record.launcher is not None else None

@@ -165,7 +165,7 @@ class Supervisor:
             self.slot.release()
             self.slot = None
 
-    def _wait_for_slot(self, held: contextlib.ExitStack) -> Lock | None:
+    def _wait_for_slot(self, held: contextlib.ExitStack, /) -> Lock | None:
         """The run's lock once it is this run's turn; None when a stop came first.
 
         Of the trainers that choose their directory themselves one works at a time: `held` keeps that lock.

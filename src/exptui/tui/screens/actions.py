@@ -46,7 +46,9 @@ class Actions(Housekeeping):
         def answered(answer: str | None) -> None:
             if answer == "r":
                 self.bridge.ask(
-                    "run", lambda: self.workspace.run(facts.source, facts.edits).name, self._started
+                    "run",
+                    lambda: self.workspace.run(facts.source, facts.edits, facts.how).name,
+                    self._started,
                 )
 
         answers = [("r", "or Enter starts it")] if not facts.problems else []
@@ -69,15 +71,17 @@ class Actions(Housekeeping):
             if not text:
                 return
 
-            def work() -> Preview | Grid:
+            def work() -> Preview | tuple[Grid, dict[str, str]]:
                 import shlex
 
                 from exptui.core.configs import grid
+                from exptui.core.settings import parse_how
 
-                axes = grid.parse_axes(shlex.split(text))
+                words, how = parse_how(shlex.split(text))
+                axes = grid.parse_axes(words)
                 if any(len(values) > 1 for values in axes.values()):
-                    return self.workspace.grid(stem, axes)
-                return self.workspace.preview(stem, {key: values[0] for key, values in axes.items()})
+                    return self.workspace.grid(stem, axes), how
+                return self.workspace.preview(stem, {key: values[0] for key, values in axes.items()}, how)
 
             self.bridge.ask("preview", work, self._edited_sheet)
 
@@ -86,17 +90,16 @@ class Actions(Housekeeping):
         )
         self._prompt(f"Run {stem} with edits", hint, "", edited)
 
-    def _edited_sheet(self, facts: Preview | Grid) -> None:
-        from exptui.core.configs.grid import Grid
+    def _edited_sheet(self, facts: Preview | tuple[Grid, dict[str, str]]) -> None:
         from exptui.tui.screens.sheets import grid_lines
 
-        if not isinstance(facts, Grid):
+        if not isinstance(facts, tuple):
             self._launch_sheet(facts)
             return
-        chosen = facts  # it is that in the functions below too
+        chosen, how = facts
 
         def work() -> str:
-            return [run.name for run in self.workspace.run_all(chosen)][-1]
+            return [run.name for run in self.workspace.run_all(chosen, how=how)][-1]
 
         def answered(answer: str | None) -> None:
             if answer == "r":

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from exptui.core.monitor.catalog import RunRow
 from exptui.core.monitor.text import clean
+from exptui.core.runs.run import log_of
 from exptui.tui.bridge import Bridge
 from exptui.tui.driver import terminal
 from exptui.tui.follow import Follower
@@ -98,7 +99,7 @@ class LogFlow(Base):
         place = self._place()
 
         def read() -> LogWindow:
-            return self.logs.latest(next((path for path in places if path.exists()), places[1]), place)
+            return self.logs.latest(log_of(row.view), place)
 
         self.log_of = row.run_id
         self.follower.follow(places)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from exptui.core.monitor.text import clean
 from exptui.tui import header, present
-from exptui.tui.messages import Alerted, MachineSeen, MorningCame, WatchingChanged
+from exptui.tui.messages import Alerted, ClusterSaid, MachineSeen, MorningCame, WatchingChanged
 from exptui.tui.present import Span
 from exptui.tui.widgets.detail import DetailPane
 from exptui.tui.widgets.rows import RowList
@@ -121,6 +121,11 @@ class Nightly(Base):
         self.machine = event.machine
         self.show_header()
         self.query_one(DetailPane).show_machine(event.machine)
+
+    def on_cluster_said(self, event: ClusterSaid) -> None:
+        """Why runs wait, and where they work."""
+        event.stop()
+        self.query_one(DetailPane).show_words(event.words)
 
     def on_watching_changed(self, event: WatchingChanged) -> None:
         """How changes are noticed now."""

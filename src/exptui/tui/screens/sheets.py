@@ -15,6 +15,7 @@ from textual.widgets import Input
 
 from exptui.core.compare.words import value_text
 from exptui.core.configs.grid import Grid
+from exptui.core.launchers.options import Options
 from exptui.core.monitor.text import clean
 from exptui.core.runs.preview import Preview
 from exptui.tui import present
@@ -195,6 +196,14 @@ def grid_lines(chosen: Grid) -> list[Line]:
 def launch_lines(facts: Preview) -> list[Line]:
     """What the launch sheet says."""
     slots = f"{facts.busy} of {facts.slots} slots busy"
+    where: Line = [
+        ("slots    ", "muted"),
+        (slots, ""),
+        ("" if facts.busy < facts.slots else ": it will be queued", "warn"),
+    ]
+    if facts.launcher.kind == "slurm":
+        where = [("Slurm    ", "muted"), (clean(_asked_of(facts.launcher), 200), "")]
+        where.append(("   E launcher.KEY=VALUE changes it", "muted"))
     written: list[Line] = [
         [("config   ", "muted"), (f"configs/{clean(facts.stem, 200)}.toml will be written", "")]
     ]
@@ -203,11 +212,7 @@ def launch_lines(facts: Preview) -> list[Line]:
         [("trainer  ", "muted"), (clean(facts.trainer, 60), "")],
         [("command  ", "muted"), (clean(" ".join(facts.command), 300), "")],
         [("program  ", "muted"), (clean(facts.program or "not found", 300), "" if facts.program else "bad")],
-        [
-            ("slots    ", "muted"),
-            (slots, ""),
-            ("" if facts.busy < facts.slots else ": it will be queued", "warn"),
-        ],
+        where,
         [("disk     ", "muted"), (f"{present.size(facts.free)} free", "")],
         [],
     ]
@@ -228,3 +233,11 @@ def launch_lines(facts: Preview) -> list[Line]:
     lines += [[(f"  … and {len(facts.left) - 3} more", "muted")]] if len(facts.left) > 3 else []
     lines += [[("✗ ", "bad"), (clean(problem, 300), "bad")] for problem in facts.problems]
     return lines
+
+
+def _asked_of(options: Options) -> str:
+    """What a run asks of a cluster."""
+    named = ((name, getattr(options, name)) for name in ("partition", "time", "gres"))
+    return (
+        "   ".join([*(f"{name} {value}" for name, value in named if value), *options.extra]) or "its defaults"
+    )

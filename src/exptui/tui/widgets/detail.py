@@ -53,6 +53,7 @@ class DetailPane(Vertical):
         self._room = 0
         self.snapshot: Snapshot | None = None
         self.machine: Machine | None = None
+        self.words: Mapping[str, str] = {}
         self.differing: Mapping[str, Any] = {}
         self.groups: dict[str, Sequence[Any]] = {}
         self.charts: tuple[Chart, ...] = ()
@@ -162,6 +163,16 @@ class DetailPane(Vertical):
     def show_machine(self, machine: Machine | None) -> None:
         """What the machine does now, and of that what the run that is shown takes."""
         self.machine = machine
+        self._facts_again()
+
+    def show_words(self, words: Mapping[str, str]) -> None:
+        """What a cluster says of the runs it was given."""
+        before, self.words = self.words, words
+        shown = getattr(self.detail.subject, "run_id", "") if self.detail else ""
+        if before.get(shown) != words.get(shown):
+            self._facts_again()
+
+    def _facts_again(self) -> None:
         if self.tab == "overview" and self.detail is not None and isinstance(self.detail.subject, RunRow):
             self._facts(self.detail)
 
@@ -208,7 +219,8 @@ class DetailPane(Vertical):
         from exptui.tui import overview
 
         assert self.snapshot is not None  # it came with the detail
-        lines = overview.facts(detail, self.snapshot, self.size.width or 80, present.now(), self.machine)
+        width, words = self.size.width or 80, self.words.get(getattr(detail.subject, "run_id", ""), "")
+        lines = overview.facts(detail, self.snapshot, width, present.now(), self.machine, words)
         self.query_one("#facts", Lines).show(lines)
         return len(lines)
 

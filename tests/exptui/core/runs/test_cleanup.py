@@ -51,7 +51,7 @@ def test_all_are_looked_into_once_and_then_only_what_is_noted(tmp_path: Path, lo
     run_id = ended(space)
     assert (space.recover(), looked) == ([], [run_id])
     assert (space.recover(), looked) == ([], [run_id])
-    killed(space, "begin")
+    killed(space, "queued")
     (left,) = (path.name for path in space.run_directories() if path.name != run_id)
     assert space.recover() == [f"removed {left}, which was never queued"]
     assert looked == [run_id, left]
