@@ -145,3 +145,21 @@ def test_much_that_is_packed_into_little(tmp_path: Path) -> None:
     np.savez_compressed(tmp_path / "two.npz", x=numbers)
     assert compare(tmp_path / "one.npz", tmp_path / "one.npz", {}).differs == ""
     assert compare(tmp_path / "one.npz", tmp_path / "two.npz", {}).differs == "x differs"
+
+
+def test_the_same_bytes_of_another_kind_differ_and_whole_numbers_have_no_tolerance(tmp_path: Path) -> None:
+    import numpy as np
+
+    kinds = {"a": np.zeros((2, 3), "<f4"), "b": np.zeros((3, 2), "<f4"), "c": np.zeros((2, 3), "<i4")}
+    kinds |= {"d": np.asfortranarray(kinds["a"]), "e": np.ones((2, 3), "<i4")}
+    for name, one in kinds.items():
+        np.savez(tmp_path / f"{name}.npz", x=one)
+
+    def differs(left: str, right: str) -> str:
+        return compare(tmp_path / f"{left}.npz", tmp_path / f"{right}.npz", {"*": Bound(abs=9)}).differs
+
+    assert differs("a", "b") == "x <f4[2, 3] → <f4[3, 2]"
+    assert differs("a", "c") == "x <f4[2, 3] → <i4[2, 3]"
+    assert differs("a", "d") == "x <f4[2, 3] → <f4[2, 3] by columns"
+    assert differs("c", "e") == "x differs"
+    assert differs("c", "c") == ""

@@ -29,7 +29,7 @@ VALUES = st.recursive(
 )
 ROWS = st.lists(
     st.lists(
-        st.text(st.characters(exclude_characters="\r"), max_size=5) | st.floats().map(repr),
+        st.text(st.characters(codec="utf-8", exclude_characters="\r"), max_size=5) | st.floats().map(repr),
         min_size=3,
         max_size=3,
     ),
