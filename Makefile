@@ -7,7 +7,7 @@ PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3; do \
 TESTS  ?= tests
 BENCH  ?=
 
-.PHONY: run test acceptance faults hostile soak guarantees identity test-slurm lint lock clean screenshots bench bench-day bench-peers bench-archive
+.PHONY: run test test-slurm acceptance faults hostile soak guarantees identity lint lock clean screenshots bench bench-day bench-peers bench-archive
 .DEFAULT_GOAL := run
 
 # The cockpit; where there is no terminal, the tour of the commands.

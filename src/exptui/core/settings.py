@@ -98,9 +98,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     trainer: TrainerSettings = TrainerSettings()
     trainers: tuple[TrainerSettings, ...] = ()
     queue: Queue = Queue()
-    launcher: Options = Options()
     archive: Archives = Archives()
     results: Results = Results()
+    launcher: Options = Options()
     environment: EnvironmentPolicy = EnvironmentPolicy()
     inputs: dict[str, str] = {}  # the data the trainers read: name → path, relative to the project
     metrics: Directions = Directions()  # which are better lower or higher, where their names do not tell

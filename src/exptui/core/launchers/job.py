@@ -19,6 +19,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     """One submission of a run. Its name is of this submission alone: a number may be given again, the name is not."""
 
     name: str
+    ticket: str = ""  # its name among the locks of its node
     task: int | None = None  # its place in an array
     host: str = ""
     by: Process | None = None  # who submits

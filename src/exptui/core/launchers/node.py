@@ -9,12 +9,10 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shutil
 import signal
 import socket
 import subprocess
 import sys
-import tempfile
 import time
 from pathlib import Path
 
@@ -24,6 +22,7 @@ from exptui.core.errors import CorruptError, RunError
 from exptui.core.files import Lock, pretty_json, read_json
 from exptui.core.launchers import job as jobs
 from exptui.core.launchers.heart import Heart
+from exptui.core.launchers.job import Job
 from exptui.core.runs import adopt, process, queue, resume, run
 from exptui.core.runs.launch import now
 from exptui.core.runs.run import Attempt, Exit, Phase, RunRecord
@@ -31,7 +30,7 @@ from exptui.core.runs.supervisor import HEARTBEAT, Supervisor
 
 POLL = 0.5
 ENDED = "Slurm ended its job: the time limit, another job that came first, or scancel"
-OURS = ("config.toml", "run.json", "attempts", "trainer.log", "prepare.log", "code.patch")
+OURS = ("config.toml", "run.json", "attempts", "trainer.log", "prepare.log", "code.patch", "code.tar")
 
 
 def claim(directory: Path, record: RunRecord) -> int:
@@ -213,7 +212,10 @@ class NodeSupervisor(Supervisor):
         if self.superseded or (going_on and self._left(end)):
             with contextlib.suppress(PermissionError):
                 process.end_all(self._family, 0.0)
-            self._let_go()
+            if self.slot and self._is_followed_here():
+                self.slot.release()
+            else:
+                self._let_go()
             self._note(over=True, processes=())
             if not self.superseded:
                 self._save(phase=Phase.QUEUED, supervisor=None, run_lock=None)
@@ -223,6 +225,13 @@ class NodeSupervisor(Supervisor):
                 end = structs.replace(end, stop_requested=False, error=ENDED)
             super()._finish(end)
             self._note(over=True)
+
+    def _is_followed_here(self) -> bool:
+        """Whether the next attempt is on this very node: the places where an attempt works are its own by now."""
+        with contextlib.suppress(OSError, CorruptError):
+            found = run.read(self.directory)
+            return self.superseded and found is not None and found.host == self.record.host
+        return False
 
     def _left(self, end: Exit) -> bool:
         """Whether it did not come to its own end before it was asked to leave."""
@@ -246,39 +255,37 @@ def main() -> None:
     if mine is None or mine.name != name or record is None or record.phase is Phase.EXITED:
         print(f"{directory.name} is not to be run by the job {name}: nothing was done")
         return
-    locks = Path(tempfile.mkdtemp(prefix=f"exptui-{os.getuid()}-"))
-    try:
-        _attempt(directory, record, Path(project), Path(results), name, locks)
-    finally:
-        shutil.rmtree(locks, ignore_errors=True)
+    _attempt(directory, record, Path(project), Path(results), mine)
 
 
-def _attempt(
-    directory: Path, record: RunRecord, project: Path, results: Path, name: str, locks: Path
-) -> None:
+def _attempt(directory: Path, record: RunRecord, project: Path, results: Path, mine: Job) -> None:
     number = claim(directory, record)
     again = number > record.attempts or record.supervisor is not None
-    ticket = record.run_id if directory.parent == results else name  # a re-run alerts nobody
-    lock = Lock.take(locks / f"{ticket}{queue.SUPERVISOR}")
-    assert lock is not None  # the directory is ours alone
+    host, locks = socket.gethostname(), queue.lock_directory(results)
     record = structs.replace(
-        record,
-        attempts=number,
-        phase=Phase.QUEUED,
-        supervisor=process.me(),
-        supervisor_lock=lock.identity(),
-        run_lock=None,
-        host=socket.gethostname(),
+        record, attempts=number, phase=Phase.QUEUED, supervisor=process.me(), run_lock=None, host=host
     )
     run.write(directory, record)
     if again:
         stale = record.launcher.options.stale if record.launcher else 0.0
-        wait_for(directory, number - 1, max(stale, 2 * HEARTBEAT), name)
+        wait_for(directory, number - 1, max(stale, 2 * HEARTBEAT), mine.name)
         if run.read(directory) != record:
             return  # it is somebody else's by now
         if record.started_at:
-            run.write(directory, go_on(directory, record))
-    NodeSupervisor(directory, project, results, lock, name).main()
+            record = go_on(directory, record)
+    lock = _lock(locks, mine.ticket)
+    run.write(directory, structs.replace(record, supervisor_lock=lock.identity()))
+    NodeSupervisor(directory, project, results, lock, mine.name).main()
+
+
+def _lock(locks: Path, ticket: str) -> Lock:
+    """Those of an attempt that was on this very node, and is over or silent, count no more."""
+    path = locks / f"{ticket}{queue.SUPERVISOR}"
+    for old in (path, path.with_suffix(queue.RUN)):
+        old.unlink(missing_ok=True)
+    lock = Lock.take(path)
+    assert lock is not None  # waited for
+    return lock
 
 
 if __name__ == "__main__":

@@ -159,7 +159,8 @@ class Slurm:
         with storage_errors("write what is to be submitted"):
             for number, start in enumerate(starts):
                 task = number if several else None
-                mine = Job(name=name, task=task, host=socket.gethostname(), by=process.me())
+                host = socket.gethostname()
+                mine = Job(name=name, ticket=start.ticket, task=task, host=host, by=process.me())
                 jobs.write(start.directory, mine)
                 record = structs.replace(
                     start.record,

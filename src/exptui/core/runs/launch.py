@@ -11,14 +11,11 @@ import socket
 import stat
 import subprocess
 import sys
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
-
-from msgspec import structs
 
 from exptui.core.configs import flags
 from exptui.core.configs.config import Config
@@ -27,10 +24,10 @@ from exptui.core.files import Lock, fsync_dir, pretty_json, read_json, storage_e
 from exptui.core.launchers import protocol
 from exptui.core.launchers.options import Launching
 from exptui.core.launchers.protocol import Start
-from exptui.core.runs import environment, inputs, process, queue, run
+from exptui.core.runs import environment, inputs, process, queue
 from exptui.core.runs.adopt import CLAIM
 from exptui.core.runs.process import Process
-from exptui.core.runs.run import Phase, Recipe, RunRecord
+from exptui.core.runs.run import Recipe, RunRecord
 from exptui.core.settings import Settings, TrainerSettings
 
 if TYPE_CHECKING:
@@ -38,7 +35,6 @@ if TYPE_CHECKING:
 
 PLACEHOLDER = re.compile(r"(?<!\$)\{([A-Za-z_]\w*)\}")  # not the ${X} of a shell, not a JSON object
 
-LAST_MOMENTS, POLL = 5.0, 0.02  # seconds
 TOGETHER = 1000  # runs in one submission: an array of Slurm has no more where nobody set it otherwise
 
 
@@ -384,46 +380,6 @@ def queued(
         launcher=launcher,
     )
     return Start(directory, record, ticket or directory.name)
-
-
-def start_supervisor(directory: Path, record: RunRecord, places: Places, ticket: str) -> None:
-    """Write the queued record and start the detached process that owns the run from now on.
-
-    The supervisor inherits its lock, so there is no moment at which a live run looks abandoned.
-
-    Raises:
-        RunError: somebody else is starting it, or some process of it is still at work.
-    """
-    locks = queue.lock_directory(places.results)
-    deadline = time.monotonic() + LAST_MOMENTS
-    with queue.decide(locks):
-        for stale in (locks / f"{ticket}{suffix}" for suffix in (queue.RUN, queue.SUPERVISOR)):
-            while queue.held(stale):  # the supervisor of a run that has just ended
-                if time.monotonic() > deadline:
-                    raise RunError(f"{record.run_id} is at work already", "See it with: exptui show RUN")
-                time.sleep(POLL)
-            stale.unlink(missing_ok=True)
-        (locks / f"{ticket}{queue.HOLD}").unlink(missing_ok=True)
-        with storage_errors("lock the run"):
-            lock = Lock.take(locks / f"{ticket}{queue.SUPERVISOR}")
-        assert lock is not None  # a fresh file under the queue's lock
-    with lock:
-        run.write(
-            directory,
-            structs.replace(
-                record,
-                user=process.user(),
-                host=socket.gethostname(),
-                phase=Phase.QUEUED,
-                supervisor=None,
-                supervisor_lock=lock.identity(),
-                run_lock=None,
-                exit=None,
-                ended_at="",
-            ),
-        )
-        fsync_dir(directory.parent)
-        detach("exptui.core.runs.supervisor", (directory, places.project, places.results), lock)
 
 
 def detach(module: str, paths: Sequence[Path], lock: Lock) -> None:

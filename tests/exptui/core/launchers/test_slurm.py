@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shlex
-import tempfile
 from pathlib import Path
 
 import pytest
@@ -12,7 +11,7 @@ import pytest
 from exptui.core.errors import RunError, UsageError
 from exptui.core.launchers import job as jobs
 from exptui.core.launchers import slurm as slurms
-from exptui.core.runs import launch
+from exptui.core.runs import launch, queue
 from exptui.core.runs import run as runs
 from exptui.core.runs.run import RunState, log_of
 from exptui.core.workspace import Workspace
@@ -51,8 +50,7 @@ def test_a_run_gives_what_a_local_one_gives(slurm: Path, tmp_path: Path) -> None
     record = runs.read(run)
     assert record is not None
     assert record.run_lock is None
-    held = Path(tempfile.gettempdir()).glob
-    until(lambda: not any((path / f"{run.name}.supervisor").exists() for path in held("exptui-*")))
+    until(lambda: not list(queue.lock_directory(there.results).glob(f"{run.name}*")))
 
 
 def test_a_grid_is_one_submission(slurm: Path, tmp_path: Path) -> None:
@@ -227,7 +225,7 @@ def test_a_recovery_leaves_alone_what_a_node_is_writing(slurm: Path, tmp_path: P
     writing = run / ".run.json.4194304.partial"  # the number of a process of another node
     writing.touch()
     (space.results.parent / "archive").mkdir(exist_ok=True)
-    from exptui.core.runs import cleanup, queue
+    from exptui.core.runs import cleanup
 
     (queue.lock_directory(space.results) / cleanup.ALL_SEEN).unlink(missing_ok=True)
     space.recover()
