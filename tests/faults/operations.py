@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from unittest import mock
 
 from msgspec import structs
 
@@ -17,6 +18,7 @@ from exptui.core.archive import ledger, seal
 from exptui.core.errors import ArchiveError, ExptuiError
 from exptui.core.files import Lock, pretty_json
 from exptui.core.house.prune import Rules
+from exptui.core.launchers import local
 from exptui.core.runs import adopt, launch, queue, run, supervisor, trash
 from exptui.core.runs.alone import alone
 from exptui.core.runs.cleanup import STORE
@@ -171,12 +173,8 @@ def queued(space: Workspace) -> Iterator[tuple[Path, Lock]]:
     def keep(module: str, paths: object, lock: Lock) -> None:
         held.append(Lock(os.dup(lock.fd), lock.path))
 
-    original = launch.detach
-    launch.detach = keep
-    try:
+    with mock.patch.object(local, "detach", keep):
         yield space.run("a"), held[0]
-    finally:
-        launch.detach = original
 
 
 def _supervise(space: Workspace) -> Act:

@@ -70,7 +70,7 @@ def stored(archive_dir: Path, run_id: str) -> Stored | None:
 
 def is_stored(archive_dir: Path, run_id: str) -> bool:
     """Whether something says that it is."""
-    return beside(archive_dir, run_id, REMOTE).is_file()
+    return os.path.isfile(beside(archive_dir, run_id, REMOTE))  # noqa: PTH113  False where it cannot be read
 
 
 @dataclass(frozen=True)

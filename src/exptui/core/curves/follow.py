@@ -39,10 +39,18 @@ class Follower(Generic[S]):
     """Decodes what is new in a file into a sink; begins again with a new sink when the file is another one."""
 
     def __init__(
-        self, path: Path, sink: Callable[[], S], make: Callable[[str], Format], label: str = ""
+        self,
+        path: Path,
+        sink: Callable[[], S],
+        make: Callable[[str], Format],
+        label: str = "",
+        near: int | None = None,
     ) -> None:
-        """`make`: the format, by the name for its problems: `label`, or the file's own."""
-        self.path, self._new_sink = path, sink
+        """`make`: the format, by the name for its problems: `label`, or the file's own.
+
+        `near`: of a log that grew by more, the rest is left out: for a sink to which only the last values count.
+        """
+        self.path, self._new_sink, self._near = path, sink, near
         self._make = partial(make, label or path.name)
         self.format: Format
         self.size = 0
@@ -62,7 +70,7 @@ class Follower(Generic[S]):
         return 1.0 if self.stamp or not self.size else min(self.place.offset / self.size, 0.99)
 
     def grow(self, limit: int | None = None) -> None:
-        """Read on, to the end or about `limit` bytes.
+        """Read on, to the end as it is now or about `limit` bytes.
 
         Raises:
             OSError: it cannot be read, or is not there.
@@ -83,13 +91,16 @@ class Follower(Generic[S]):
                 self._whole(fd)
                 self.stamp = stamp
                 return
-            if self.format.unit is Unit.TAIL and not self.place.offset:
+            if self.format.unit is Unit.TAIL:
                 self._near_the_end()
-            stop = self.place.offset + limit if limit is not None else None
-            while stop is None or self.place.offset < stop:
+            # Who writes faster than this reads is not followed for ever.
+            stop = min(self.size, self.place.offset + limit) if limit is not None else self.size
+            while self.place.offset < stop:
                 if not self._block(fd):
                     self.stamp = stamp
                     return
+            if self.place.offset >= self.size:
+                self.stamp = stamp
         finally:
             self._inode = (found.st_dev, found.st_ino)
 
@@ -124,9 +135,11 @@ class Follower(Generic[S]):
 
     def _near_the_end(self) -> None:
         """Leave out what is far from the end, and the line that is cut by it."""
-        if self.size > NEAR:
-            self.place.offset, self.place.too_long = self.size - NEAR, True
-            self.format.problems.say(f": only the last {NEAR >> 20} MB were looked at")
+        near = self._near if self.place.offset else NEAR
+        if near is not None and self.size - self.place.offset > near:
+            if not self.place.offset:
+                self.format.problems.say(f": only the last {NEAR >> 20} MB were looked at")
+            self.place.offset, self.place.too_long = self.size - near, True
 
     def _records(self, fd: int) -> bool:
         """Take the next records; False when there is none that is whole."""

@@ -19,9 +19,13 @@ class Followers(Generic[S]):
     """Those of one run. What its directory holds may change: a file that is not read any more is let go of."""
 
     def __init__(
-        self, directory: Path, sink: Callable[[], S], patterns: tuple[str, ...] | None = None
+        self,
+        directory: Path,
+        sink: Callable[[], S],
+        patterns: tuple[str, ...] | None = None,
+        near: int | None = None,
     ) -> None:
-        self.directory, self._sink, self._patterns = directory, sink, patterns
+        self.directory, self._sink, self._patterns, self._near = directory, sink, patterns, near
         self._known: dict[tuple[str, Path], Follower[S]] = {}
 
     def __iter__(self) -> Iterator[tuple[Source, list[tuple[Part, Follower[S]]]]]:
@@ -32,7 +36,7 @@ class Followers(Generic[S]):
             for part in source.parts:
                 key = source.name, part.path
                 if (follower := known.get(key)) is None:
-                    follower = Follower(part.path, self._sink, part.make, part.label)
+                    follower = Follower(part.path, self._sink, part.make, part.label, self._near)
                 self._known[key] = follower
                 found.append((part, follower))
             yield source, found

@@ -19,6 +19,9 @@ __all__ = ["STEPS", "Metrics", "Reader", "as_float", "last", "read", "report", "
 SAMPLES = 400
 
 
+NEWS = 1 << 18  # bytes of a log that grew, in which its last values are looked for
+
+
 class Metrics(msgspec.Struct, frozen=True):
     """What a run's files say: the last value of each metric, the last step that any has, and the series if asked for."""
 
@@ -62,7 +65,7 @@ class Reader:
         from exptui.core.curves.sources import Followers
 
         self.directory = directory
-        self._followers = Followers(directory, Last)
+        self._followers = Followers(directory, Last, near=NEWS)
 
     def read(self) -> Metrics:
         """The values as they are now."""

@@ -10,6 +10,7 @@ import signal
 import threading
 import time
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -19,7 +20,8 @@ from exptui.core.archive.prepare import prepare
 from exptui.core.audit.report import AuditReport, Verdict
 from exptui.core.errors import ArchiveError, RunError
 from exptui.core.files import Lock
-from exptui.core.runs import environment, launch, run, supervisor
+from exptui.core.launchers import local
+from exptui.core.runs import environment, run, supervisor
 from exptui.core.runs.alone import alone, lock_path
 from exptui.core.runs.run import RunState, RunView
 from exptui.core.runs.supervisor import Supervisor
@@ -51,7 +53,7 @@ def queued(parent: Path, monkeypatch: pytest.MonkeyPatch, script: str) -> tuple[
     space = workspace(parent, script)
     held: list[Lock] = []
     monkeypatch.setattr(
-        launch, "detach", lambda _module, _paths, lock: held.append(Lock(os.dup(lock.fd), lock.path))
+        local, "detach", lambda _module, _paths, lock: held.append(Lock(os.dup(lock.fd), lock.path))
     )
     directory = space.run("a")
     # Neither the handlers of this process nor its place in the tree are to change.
@@ -160,9 +162,9 @@ def test_a_run_that_changed_before_it_could_be_archived_is_not(
 ) -> None:
     space, directory = finished(tmp_path)
 
-    def slow(view: RunView, *, incomplete: bool) -> object:
+    def slow(view: RunView, **how: Any) -> object:
         run.write(directory, msgspec.structs.replace(record_of(directory), attempts=2))
-        return prepare(view, incomplete=incomplete)
+        return prepare(view, **how)
 
     monkeypatch.setattr("exptui.core.archive.prepare.prepare", slow)
     with pytest.raises(ArchiveError, match="changed meanwhile"):
