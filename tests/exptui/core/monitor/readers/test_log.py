@@ -6,6 +6,7 @@ import math
 import signal
 import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -13,12 +14,13 @@ from hypothesis import strategies as st
 
 from exptui.core.curves import follow
 from exptui.core.curves.columns import Columns
+from exptui.core.curves.follow import Follower
 from exptui.core.curves.store import Store
 from exptui.core.errors import ConfigError
 from exptui.core.monitor import metrics
 from exptui.core.monitor.readers.log import LogLines, Row, pairs
 from exptui.core.monitor.readers.matching import Matcher, answer
-from exptui.core.monitor.readers.protocol import Problems
+from exptui.core.monitor.readers.protocol import Last, Problems
 from exptui.core.monitor.stamps import stamps
 from exptui.core.monitor.summary import summary
 from exptui.core.workspace import Workspace
@@ -220,3 +222,38 @@ def test_an_answer_is_what_each_pattern_says_of_each_line(patterns: list[str], l
                 named = {k: v for k, v in match.groupdict().items() if v is not None}
                 expected.setdefault(number, {}).update(named)
     assert reply == {"rows": sorted(expected.items()), "slow": {}}
+
+
+def test_of_a_log_that_grew_by_much_only_the_news_count_where_only_the_last_values_do(tmp_path: Path) -> None:
+    path = tmp_path / "trainer.log"
+    path.write_text("step 1 loss=0.5\n")
+    all_of_it, news = Follower(path, Columns, LogLines), Follower(path, Last, LogLines, near=50)
+    all_of_it.grow()
+    news.grow()
+    with path.open("a") as file:
+        file.write("step 2 acc=0.25\n" + "".join(f"step {n} loss=0.{n}\n" for n in range(3, 30)))
+    all_of_it.grow()
+    news.grow()
+    assert len(all_of_it.sink.snapshot()["loss"]) == 28
+    assert news.sink.found == {"loss": (29, 0.29)}
+    assert news.share == 1
+
+
+def test_a_log_that_grows_faster_than_it_is_read_is_not_followed_for_ever(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "trainer.log"
+    path.write_text("step 1 loss=0.5\n" * 10)
+    read = LogLines.read
+
+    def writing(self: LogLines, block: bytes, sink: Any) -> int:
+        with path.open("a") as file:
+            file.write("step 2 loss=0.25\n" * 20)
+        return read(self, block, sink)
+
+    monkeypatch.setattr(LogLines, "read", writing)
+    follower = Follower(path, Last, LogLines)
+    follower.grow()
+    assert follower.sink.found == {"loss": (1, 0.5)}
+    follower.grow()
+    assert follower.sink.found == {"loss": (2, 0.25)}
