@@ -29,7 +29,8 @@ class Local:
     def submit(self, starts: Sequence[Start], places: Places) -> None:
         """A supervisor each."""
         for start in starts:
-            start_supervisor(start.directory, start.record, places, start.ticket)
+            with storage_errors("write the run's files"):
+                start_supervisor(start.directory, start.record, places, start.ticket)
 
     def poll(self, _: Sequence[RunView], /) -> Mapping[str, str]:
         """The locks say all there is."""
