@@ -18,6 +18,7 @@ BLOCK = 1 << 18
 LONGEST = 16 << 20  # bytes; a longer line is no row
 LARGEST = 256 << 20  # bytes of a file that is read as a whole
 NEAR = 8 << 20  # bytes that are near the end
+FIRST = 4  # times what is looked at of a log that grew, where it is looked at first
 TAIL = 512
 
 S = TypeVar("S", bound=Sink)
@@ -135,10 +136,11 @@ class Follower(Generic[S]):
 
     def _near_the_end(self) -> None:
         """Leave out what is far from the end, and the line that is cut by it."""
-        near = self._near if self.place.offset else NEAR
+        first = NEAR if self._near is None else min(NEAR, FIRST * self._near)
+        near = self._near if self.place.offset else first
         if near is not None and self.size - self.place.offset > near:
             if not self.place.offset:
-                self.format.problems.say(f": only the last {NEAR >> 20} MB were looked at")
+                self.format.problems.say(f": only the last {near >> 10:,} kB were looked at")
             self.place.offset, self.place.too_long = self.size - near, True
 
     def _records(self, fd: int) -> bool:
@@ -154,7 +156,8 @@ class Follower(Generic[S]):
         """Take what is next; False when nothing is whole."""
         if self.format.unit is Unit.RECORDS:
             return self._records(fd)
-        place, size = self.place, BLOCK
+        place = self.place
+        size = max(1, min(BLOCK, self.size - place.offset))
         data = os.pread(fd, size, place.offset)
         while b"\n" not in data and len(data) == size and size < LONGEST:
             size *= 4

@@ -19,7 +19,7 @@ __all__ = ["STEPS", "Metrics", "Reader", "as_float", "last", "read", "report", "
 SAMPLES = 400
 
 
-NEWS = 1 << 18  # bytes of a log that grew, in which its last values are looked for
+NEWS = 1 << 16  # bytes of a log that grew, in which its last values are looked for
 
 
 class Metrics(msgspec.Struct, frozen=True):

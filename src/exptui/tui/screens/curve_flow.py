@@ -6,7 +6,9 @@ from collections.abc import Callable
 from functools import cached_property, partial
 from typing import TYPE_CHECKING
 
-from exptui.core.monitor.catalog import Snapshot
+from msgspec.structs import replace
+
+from exptui.core.monitor.catalog import RunRow, Snapshot
 from exptui.core.monitor.text import clean
 from exptui.core.workspace import Workspace
 from exptui.tui.widgets.detail import DetailPane
@@ -47,8 +49,13 @@ class CurveFlow(Base):
         return Store(Cache(places.cache(self.workspace.root).parent / "columns"))
 
     def ask_detail(self, subject: Subject) -> None:
-        """Have all of a subject read."""
-        baseline = self.snapshot.baseline
+        """Have all of a subject read; while its log is shown, only its state is another one."""
+        pane, baseline = self.query_one(DetailPane), self.snapshot.baseline
+        known = pane.detail.subject if pane.detail else None
+        same = isinstance(subject, RunRow) and isinstance(known, RunRow) and known.run_id == subject.run_id
+        if pane.detail and same and pane.tab == "log":
+            self.show_detail(replace(pane.detail, subject=subject))
+            return
 
         def read() -> Detail:
             from exptui.core.monitor import detail
@@ -58,7 +65,7 @@ class CurveFlow(Base):
         self.bridge.ask("detail", read, self.show_detail)
 
     def ask_more(self, known: Detail) -> None:
-        """Have the next slice of its curves read, where they are long."""
+        """Have the next slice of its curves read, where they are long, and may be seen."""
         baseline = self.snapshot.baseline
 
         def read() -> Detail:
@@ -66,7 +73,7 @@ class CurveFlow(Base):
 
             return detail.more(self.workspace, known, baseline, self.curves)
 
-        if known.share < 1:
+        if known.share < 1 and self.query_one(DetailPane).tab != "log":
             self.bridge.ask("detail", read, self.show_detail)
 
     def overlays(self, detail: Detail, own: str) -> list[tuple[str, dict[str, Series]]]:

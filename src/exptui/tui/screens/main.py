@@ -261,9 +261,9 @@ class MainScreen(Actions, CurveFlow, LogFlow, Nightly, Screen[None]):
             self.select()
 
     def on_detail_pane_revealed(self, event: DetailPane.Revealed) -> None:
-        """It was hidden, and nothing was read for it."""
+        """It was hidden, or its log was shown: nothing else was read for it."""
         event.stop()
-        self.select()
+        self.select(again=self.query_one(DetailPane).tab != "log")
 
     def on_descendant_focus(self, event: Any) -> None:
         """Another list has the focus: its row is the subject."""

@@ -45,7 +45,7 @@ class DetailPane(Vertical):
     """The tabs. Each is made when it is first shown: what nobody looks at costs nothing."""
 
     class Revealed(Message):
-        """It is to be seen, and was not before."""
+        """It, or another tab of it, is to be seen, and was not before."""
 
     def __init__(self, *, id: str) -> None:  # noqa: A002  textual's own name
         super().__init__(id=id)
@@ -124,6 +124,7 @@ class DetailPane(Vertical):
             for widget in widgets:
                 widget.display = one == name
         self._fill()
+        self.post_message(self.Revealed())
 
     def on_tab_strip_chosen(self, event: TabStrip.Chosen) -> None:
         """Show it."""

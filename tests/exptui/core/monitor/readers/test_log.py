@@ -119,7 +119,7 @@ def test_of_a_long_log_the_end_counts_and_that_is_said(
     steps = [step for step, _ in found.series["loss"]]
     assert 20 < len(steps) < 80
     assert steps[-1] == 499
-    assert found.problems == ("trainer.log: only the last 0 MB were looked at",)
+    assert found.problems == ("trainer.log: only the last 0 kB were looked at",)
     assert repr(metrics.last(tmp_path).final) == repr(found.final)
 
 
