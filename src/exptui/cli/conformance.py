@@ -20,7 +20,6 @@ from exptui.core.workspace import Workspace
 
 WIDTH = 80
 MARKS = {"same": "✔", "differs": "✗", "failed": "✗", "not possible": "–", "not judged": "·"}
-LABELS = {"same": "same", "differs": "DIFFERS", "failed": "FAILED", "not possible": "not possible here"}
 
 
 def conformance(arguments: argparse.Namespace) -> int:

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
-from exptui.core.files import LOW_DISK, free_bytes
+from exptui.core.files import free_bytes
 
 SPACING, HISTORY, SHORTEST = 30.0, 40, 60.0  # seconds, looks, seconds: what a disk's rate is taken from
 HORIZON = 24 * 3600.0  # seconds: a disk that is full later than that is not worth a word
@@ -55,11 +55,6 @@ class Machine:
     free: int = 0
     full_in: float | None = None
     loads: Mapping[str, Load] = field(default_factory=dict)
-
-    @property
-    def disk_low(self) -> bool:
-        """Whether to warn of the disk."""
-        return self.full_in is not None or self.free < LOW_DISK
 
 
 class _Seen(NamedTuple):

@@ -338,22 +338,6 @@ def discard(directory: Path) -> None:
     (locks / f"{directory.name}{queue.CLAIMED}").unlink(missing_ok=True)
 
 
-def begin(
-    directory: Path,
-    config: Config,
-    recipe: Recipe,
-    places: Places,
-    ticket: str = "",
-    argv: tuple[str, ...] = (),
-) -> None:
-    """Put the config into a directory and queue its run.
-
-    `ticket` names it in the queue (default: its id); `argv` is its command where that is not the recipe's.
-    """
-    start = queued(directory, config, recipe, ticket=ticket, argv=argv)
-    protocol.of(start.record).submit([start], places)
-
-
 def queued(
     directory: Path,
     config: Config,

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from exptui.core.archive import attested
 from exptui.core.audit import RESTORATION
 from exptui.core.files import Cancel, Progress
 from exptui.core.monitor.catalog import ArchiveRow, RunRow
@@ -203,6 +202,8 @@ class Actions(Housekeeping):
         """One after the other; the first that fails ends it."""
 
         def work(progress: Progress, cancel: Cancel) -> tuple[str, bool]:
+            from exptui.core.archive import attested
+
             said: list[str] = []
             for row in runs:
                 sealed = self.workspace.archive(
@@ -243,6 +244,8 @@ class Actions(Housekeeping):
         if row := self._archived():
 
             def work(progress: Progress, cancel: Cancel) -> tuple[str, bool]:
+                from exptui.core.archive import attested
+
                 place = self.workspace.restore(row.run_id, progress=progress, cancel=cancel)
                 gone = len(attested.read(place))
                 left = f"; {present.plural(gone, 'file')} attested only, not restored" if gone else ""

@@ -51,10 +51,12 @@ class CurveFlow(Base):
     def ask_detail(self, subject: Subject) -> None:
         """Have all of a subject read; while its log is shown, only its state is another one."""
         pane, baseline = self.query_one(DetailPane), self.snapshot.baseline
-        known = pane.detail.subject if pane.detail else None
-        same = isinstance(subject, RunRow) and isinstance(known, RunRow) and known.run_id == subject.run_id
-        if pane.detail and same and pane.tab == "log":
-            self.show_detail(replace(pane.detail, subject=subject))
+        known = pane.detail
+        same = (
+            known and isinstance(subject, RunRow) and getattr(known.subject, "run_id", "") == subject.run_id
+        )
+        if known and same and pane.tab == "log":
+            self.show_detail(replace(known, subject=subject))
             return
 
         def read() -> Detail:

@@ -161,9 +161,6 @@ class Chart(Widget):
                 found.append(curve.series[within[0 if forward else -1]][0])
         return min(found) if forward else max(found)
 
-    def clear_cursor(self) -> None:
-        self.view = replace(self.view, cursor=None)
-
     def toggle_log(self) -> None:
         self.view = replace(self.view, log_y=not self.view.log_y)
 

@@ -143,8 +143,6 @@ async def test_the_cursor_moves_over_points_and_takes_the_window_along() -> None
         assert (chart.view.cursor, chart.view.x0, chart.view.x1) == (10, 7.5, None)
         chart.move_cursor(-99)
         assert (chart.view.cursor, chart.view.x0, chart.view.x1) == (0, None, 2.5)
-        chart.clear_cursor()
-        assert chart.view == View(x1=2.5)
         chart.show([curve("a", 10_000)])
         chart.view = View()
         chart.move_cursor(-1)
