@@ -65,7 +65,7 @@ def parser(first: str = "") -> argparse.ArgumentParser:
     for group in (
         [_lists]
         if first in ("ls", "show", "diff", "report")
-        else [_runs, _lists, _house, _archives, _verify, _doctor]
+        else [_runs, _lists, _house, _archives, _verify, _verdict, _doctor]
     ):
         group(add)
     return top
@@ -307,27 +307,20 @@ def _verify(add: Add) -> None:
         "verify", "run it again in a clean environment and compare every byte; exit 1 where it diverged"
     )
     verify.add_argument("what", nargs="+", metavar="RUN|ARCHIVE|FILE.tar.gz")
-    verify.add_argument(
-        "--yes", action="store_true", help="run what a file from elsewhere names, and its code"
-    )
-    verify.add_argument(
-        "--keep-going",
-        action="store_true",
-        help="do not stop at the first cycle that differs: compare all files",
-    )
-    verify.add_argument(
-        "--timeout",
-        type=float,
-        default=0.0,
-        metavar="SECONDS",
-        help="of each re-run; one that takes longer FAILED",
-    )
-    verify.add_argument(
-        "--cause",
-        action=argparse.BooleanOptionalAction,
-        default=None,
-        help="where it diverged, run it once more: is it deterministic? (default: where a re-run takes under a minute)",
-    )
+    for name, what in (
+        ("--yes", "run what a file from elsewhere names, and its code"),
+        ("--keep-going", "do not stop at the first cycle that differs: compare all files"),
+        ("--network", "leave the network to the re-run"),
+        ("--prepare-env", "first install the recorded package versions into an environment of its own"),
+    ):
+        verify.add_argument(name, action="store_true", help=what)
+    where = "where the re-runs work (default: as [launcher] says)" if _is_cluster() else argparse.SUPPRESS
+    for name, choices, default, what in (
+        ("--isolation", ["auto", "required"], "auto", "refuse where the re-run cannot be kept from the original and the network (default: say so)"),
+        ("--code", ["archived", "current"], "", "the code that was captured with the run (default, where there is any), or that of now"),
+        ("--on", ["local", "slurm"], "", where),
+    ):  # fmt: skip
+        verify.add_argument(name, choices=choices, default=default, help=what)
     for name, metavar, what in (
         ("--segments", "N", "re-run N pieces between checkpoints, in parallel"),
         ("--sample", "K", "only K of the segments, the first and the last among them"),
@@ -335,47 +328,28 @@ def _verify(add: Add) -> None:
     ):
         verify.add_argument(name, type=int, default=0, metavar=metavar, help=what)
     verify.add_argument(
-        "--isolation",
-        choices=["auto", "required"],
-        default="auto",
-        help="refuse where the re-run cannot be kept from the original and the network (default: say so)",
-    )
+        "--timeout", type=float, default=0.0, metavar="SECONDS", help="of each re-run; one that takes longer FAILED"
+    )  # fmt: skip
     verify.add_argument(
-        "--input",
-        dest="inputs",
-        type=_named,
-        action="append",
-        default=[],
-        metavar="NAME=PATH",
-        help="where an input of [inputs] is now",
+        "--cause",
+        action=argparse.BooleanOptionalAction,
+        default=None,
+        help="where it diverged, run it once more: is it deterministic? (default: where a re-run takes under a minute)",
     )
-    verify.add_argument(
-        "--code",
-        choices=["archived", "current"],
-        default="",
-        help="the code that was captured with the run (default, where there is any), or that of now",
-    )
-    verify.add_argument(
-        "--prepare-env",
-        action="store_true",
-        help="first install the recorded package versions into an environment of its own",
-    )
-    verify.add_argument(
-        "--on",
-        choices=["local", "slurm"],
-        default="",
-        help="where the re-runs work (default: as [launcher] says)" if _is_cluster() else argparse.SUPPRESS,
-    )
-    verify.add_argument("--network", action="store_true", help="leave the network to the re-run")
-    verify.add_argument(
-        "--tolerance",
-        type=_tolerance,
-        action="append",
-        default=[],
-        metavar="[NAME:]abs=X,rel=Y",
-        help="where it diverged, say which metrics and tensors are within it; the verdict stays DIVERGED",
-    )
+    _several(verify, "--input", _named, "NAME=PATH", "where an input of [inputs] is now", dest="inputs")
+    within = "where it diverged, say which metrics and tensors are within it; the verdict stays DIVERGED"
+    _several(verify, "--tolerance", _tolerance, "[NAME:]abs=X,rel=Y", within, dest="tolerance")
     _json(verify)
+
+
+def _several(
+    parser: argparse.ArgumentParser, name: str, kind: Callable[[str], Any], metavar: str, what: str, dest: str
+) -> None:
+    """An option that may be given again and again."""
+    parser.add_argument(name, dest=dest, type=kind, action="append", default=[], metavar=metavar, help=what)
+
+
+def _verdict(add: Add) -> None:
     verdict = add("verdict", "what came of running archives again, on which machines; send yours, add theirs")
     verdict.add_argument("run", nargs="?", metavar="ARCHIVE", help="all verdicts over it (default: a matrix)")
     how = verdict.add_mutually_exclusive_group()
